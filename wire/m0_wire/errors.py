@@ -1,0 +1,28 @@
+"""What can go wrong on the wire.
+
+WireError
+├── BrokerUnavailableError   not connected, not confirmed in time: try again
+├── UnroutableError          confirmed, but no queue took it: the queue is missing
+├── BackendUnavailableError  no answer, 429 or 5xx: try again
+└── BackendRejectedError     the backend said no: trying again gives the same
+"""
+
+
+class WireError(Exception):
+    """Base of all errors of this package; the message is fit for people, without credentials."""
+
+
+class BrokerUnavailableError(WireError):
+    """The broker could not be reached, or did not confirm in time."""
+
+
+class UnroutableError(WireError):
+    """The broker took the message but no queue wanted it."""
+
+
+class BackendUnavailableError(WireError):
+    """The GraphQL backend could not answer."""
+
+
+class BackendRejectedError(WireError):
+    """The GraphQL backend refused the mutation."""

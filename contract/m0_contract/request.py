@@ -78,7 +78,7 @@ class VideoPreprocessing(BaseModel):
     @classmethod
     def _no_booleans_or_strings(cls, value: object) -> object:
         if isinstance(value, bool | str):
-            raise ValueError("must be a number")
+            raise ValueError("must be a number")  # noqa: TRY004 - pydantic wants ValueError
         return value
 
 
@@ -99,7 +99,7 @@ class VideoRequest(BaseModel):
     @classmethod
     def _process_id(cls, value: object) -> object:
         if isinstance(value, bool) or not isinstance(value, int | str):
-            raise ValueError("must be an integer or a string")
+            raise ValueError("must be an integer or a string")  # noqa: TRY004
         if isinstance(value, int) and not 0 <= value <= MAX_PROCESS_ID:
             raise ValueError(f"must be between 0 and {MAX_PROCESS_ID}")
         if isinstance(value, str) and not 1 <= len(value) <= 256:
@@ -227,6 +227,8 @@ def _load_object(body: bytes) -> dict[str, Any]:
             parse_float=finite,
             object_pairs_hook=refuse_duplicates,
         )
+        # "\ud800" is legal JSON but no text: nothing downstream could encode it.
+        json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise RequestError(ErrorCode.INVALID_JSON, f"the body is not JSON: {error}") from error
     if not isinstance(document, dict):

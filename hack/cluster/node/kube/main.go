@@ -1,8 +1,8 @@
 // Command kube is every Kubernetes program of a kind node in one binary.
 //
-// kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy, kubelet
-// and kubeadm share nearly all their code: linked together they are a quarter
-// of the size of six binaries and are linked once. Which one runs is decided by
+// kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy, kubelet,
+// kubeadm and kubectl share nearly all their code: linked together they are a
+// quarter of the size of seven binaries and are linked once. Which one runs is decided by
 // the name it is started under, as busybox does.
 package main
 
@@ -13,10 +13,13 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	_ "k8s.io/client-go/plugin/pkg/client/auth"
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/logs/json/register"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
+	kubectl "k8s.io/kubectl/pkg/cmd"
+	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
@@ -27,13 +30,18 @@ import (
 
 func main() {
 	name := filepath.Base(os.Args[0])
-	if name == "kubeadm" {
+	switch name {
+	case "kubeadm":
 		if err := kubeadm.Run(); err != nil {
 			os.Exit(1)
 		}
-		return
+	case "kubectl":
+		if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
+			kubectlutil.CheckErr(err)
+		}
+	default:
+		os.Exit(cli.Run(command(name)))
 	}
-	os.Exit(cli.Run(command(name)))
 }
 
 func command(name string) *cobra.Command {
@@ -49,7 +57,7 @@ func command(name string) *cobra.Command {
 	case "kubelet":
 		return kubelet.NewKubeletCommand(context.Background())
 	}
-	fmt.Fprintf(os.Stderr, "kube: started as %q; expected kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy, kubelet or kubeadm\n", name)
+	fmt.Fprintf(os.Stderr, "kube: started as %q; expected kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy, kubelet, kubeadm or kubectl\n", name)
 	os.Exit(2)
 	return nil
 }

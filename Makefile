@@ -1,0 +1,57 @@
+# M0: one line for each thing people do here. Plain `make` prints this list.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+CLUSTER := python3 hack/cluster
+.PHONY: help demo up down status logs clean test check unit e2e format lock generate venv
+
+help: ## Print this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Run it
+demo: venv ## The whole line on a real cluster: one 300 s film, five chunks, everything shown
+	@$(CLUSTER) up
+	@$(PYTHON) hack/demo.py
+
+up: ## A kind cluster with M0 and its development stack; repairs what it finds
+	@$(CLUSTER) up
+
+down: ## Delete the cluster and stop the Docker engine that `up` started; caches stay
+	@$(CLUSTER) down
+
+status: ## What runs, where, and how it is
+	@$(CLUSTER) status
+
+logs: ## Logs of operator, gateway and the latest Jobs
+	@$(CLUSTER) logs
+
+clean: ## `down`, and delete everything that was ever made here, caches too
+	@$(CLUSTER) clean
+
+##@ Check it
+test: ## Everything that must hold: check, then integration and end to end on a real cluster
+	@hack/test.sh
+
+check: venv ## Format, lint, types, layers, generated files, charts, unit tests: under a minute
+	@hack/check.sh
+
+unit: venv ## Only the unit tests
+	@$(PYTHON) -m pytest tests/unit -q
+
+e2e: venv ## Only the tests that need the cluster; `make up` first
+	@$(PYTHON) -m pytest tests/integration tests/e2e
+
+##@ Change it
+format: venv ## Format the code
+	@.venv/bin/ruff format . && .venv/bin/ruff check --fix .
+
+generate: venv ## Write the files that are made from others (the charts' CRD)
+	@$(PYTHON) hack/generate.py
+
+lock: venv ## Resolve the dependencies anew into the lock files
+	@hack/lock.sh
+
+venv:
+	@hack/venv.sh

@@ -1,0 +1,164 @@
+"""Running processes so that a person always knows what is going on.
+
+Long ones (`run`) write to a log file and print a heartbeat; short ones (`output`, `works`)
+print nothing. Whatever fails becomes a `Failure` that says what, where the log is, what to do.
+"""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+HEARTBEAT_S = 15.0
+TAIL_BYTES = 4000
+TAIL_LINES = 15
+
+
+class Failure(Exception):  # noqa: N818  it is what the person reads, not a programming error
+    """A step that could not be done, in the words that the person will read."""
+
+    def __init__(self, what: str, *, hint: str = "", log: Path | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+        self.log = log
+
+
+@dataclass(frozen=True)
+class Job:
+    """Where a long process runs and where its output goes."""
+
+    log: Path
+    env: Mapping[str, str] | None = None
+    cwd: Path | None = None
+    stdout: Path | None = None
+    """A file for standard output alone; standard error still goes to the log."""
+    hint: str = ""
+
+
+@contextmanager
+def step(title: str, usual: str) -> Iterator[None]:
+    """Announce a step, how long it usually takes, and how long it took."""
+    print(f"==> {title} (usually {usual})", flush=True)
+    started = time.monotonic()
+    yield
+    print(f"    done in {time.monotonic() - started:.1f} s", flush=True)
+
+
+def note(text: str) -> None:
+    """Print one line under the current step."""
+    print(f"    {text}", flush=True)
+
+
+def tail(path: Path, lines: int = TAIL_LINES) -> list[str]:
+    """Return the last non-empty lines of a log."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+
+
+def run(what: str, argv: Sequence[str | Path], job: Job) -> None:
+    """Run a long process, with a heartbeat that shows the end of its log.
+
+    Raises:
+        Failure: it ended with another code than 0, or is not there.
+    """
+    pipeline(what, [argv], job)
+
+
+def pipeline(what: str, stages: Sequence[Sequence[str | Path]], job: Job) -> None:
+    """Run processes, each one's output the next one's input; all must end with 0.
+
+    Raises:
+        Failure: one of them ended with another code, or is not there.
+    """
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    procs: list[subprocess.Popen[bytes]] = []
+    with job.log.open("wb") as log, (job.stdout or job.log).open("ab") as out:
+        try:
+            for number, argv in enumerate(stages, start=1):
+                upstream = procs[-1].stdout if procs else subprocess.DEVNULL
+                procs.append(
+                    subprocess.Popen(
+                        [str(arg) for arg in argv],
+                        stdin=upstream,
+                        stdout=out if number == len(stages) else subprocess.PIPE,
+                        stderr=log,
+                        env=dict(job.env) if job.env is not None else None,
+                        cwd=job.cwd,
+                    )
+                )
+                if procs[-1:] and upstream not in (None, subprocess.DEVNULL):
+                    upstream.close()  # type: ignore[union-attr]
+            _wait(procs, job.log, started)
+        except FileNotFoundError as error:
+            raise Failure(f"{what}: no such program: {error.filename}", hint=job.hint) from error
+        finally:
+            for proc in procs:
+                if proc.poll() is None:
+                    proc.terminate()
+                    proc.wait()
+    if any(proc.returncode for proc in procs):
+        raise Failure(f"{what} failed", hint=job.hint, log=job.log)
+
+
+def _wait(procs: list[subprocess.Popen[bytes]], log: Path, started: float) -> None:
+    beat = started + HEARTBEAT_S
+    while any(proc.poll() is None for proc in procs):
+        time.sleep(0.05)
+        if time.monotonic() >= beat:
+            beat += HEARTBEAT_S
+            last = (tail(log, 1) or ["..."])[0][:90]
+            note(f"... {time.monotonic() - started:.0f} s  {last}  [{log}]")
+
+
+def output(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdin: str = "",
+    timeout_s: float = 60,
+) -> str:
+    """Run a short process and return what it printed.
+
+    Raises:
+        Failure: it failed, took longer than `timeout_s`, or is not there.
+    """
+    command = " ".join(str(arg) for arg in argv)[:200]
+    try:
+        done = subprocess.run(
+            [str(arg) for arg in argv],
+            env=dict(env) if env is not None else None,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise Failure(f"no such program: {error.filename}") from error
+    except subprocess.TimeoutExpired as error:
+        raise Failure(f"no answer within {timeout_s:.0f} s: {command}") from error
+    if done.returncode:
+        raise Failure(f"{command}: {done.stderr.strip()[-800:] or f'exit {done.returncode}'}")
+    return done.stdout
+
+
+def works(
+    argv: Sequence[str | Path], *, env: Mapping[str, str] | None = None, timeout_s: float = 60
+) -> bool:
+    """Tell whether a short process ends with 0 in time."""
+    try:
+        output(argv, env=env, timeout_s=timeout_s)
+    except Failure:
+        return False
+    return True

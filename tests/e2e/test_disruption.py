@@ -1,0 +1,71 @@
+"""Ten requests and five failures while the operator's pod is deleted under them."""
+
+import json
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import expect
+from devstack import DevStack
+from test_requests import CUTS, post
+
+Request = Callable[..., dict[str, Any]]
+NewId = Callable[[], int]
+OPERATOR = "app.kubernetes.io/component=operator"
+
+
+def test_ten_at_once_and_bad_ones_between_them_survive_the_operator_being_deleted(
+    stack: DevStack, new_id: NewId, request_for: Request
+) -> None:
+    good = [request_for(new_id()) for _ in range(10)]
+    for request in good[:5]:
+        stack.publish(request, priority=random.randrange(10))
+    for request in good[5:]:
+        assert post(stack, json.dumps(request).encode())[0] == 200
+    garbage = f"no json {new_id()}".encode()
+    absent = request_for(new_id(), cloud_stream_path="s3://spectra-videos/none.mp4")
+    fieldless = request_for(new_id(), video_preprocessing=...)
+    for body in (garbage, absent, fieldless):
+        stack.publish(body)
+
+    moments = [random.uniform(0.5, 6) for _ in range(3)]
+    print(f"deleting the operator's pod after {moments} s")
+    for moment in moments:
+        time.sleep(moment)
+        stack.kubectl("delete", "pod", "-l", OPERATOR, "--wait=false")
+
+    for request in good:
+        expect.complete(stack, request, CUTS)
+    expect.dead_letter(stack, garbage, code="INVALID_JSON", stage="intake")
+    for request, code, stage in (
+        (absent, "SOURCE_NOT_FOUND", "source"),
+        (fieldless, "INVALID_REQUEST", "intake"),
+    ):
+        body = json.dumps(request).encode()
+        name = f"video-{request['process_id']}"
+        expect.settled(stack, name, "Failed", "BackendReported", "DeadLettered")
+        expect.dead_letter(stack, body, code=code, stage=stage)
+        expect.no_second_dead_letter(stack, body)
+        statuses = [status for status, _ in stack.statuses(request["process_id"])]
+        assert statuses.count("FAILED") == 1
+        assert statuses[-1] == "FAILED"
+
+
+def test_pods_meet_the_restricted_standard_which_the_namespace_enforces(stack: DevStack) -> None:
+    labels = json.loads(stack.kubectl("get", "namespace", stack.namespace, "-o", "json"))
+    enforced = labels["metadata"]["labels"].get("pod-security.kubernetes.io/enforce")
+    assert enforced == "restricted"
+    assert len(stack.items("pods", OPERATOR)) >= 1
+
+
+def test_the_gateway_and_the_chunker_may_do_nothing_in_the_cluster(stack: DevStack) -> None:
+    accounts = json.loads(stack.kubectl("get", "serviceaccounts", "-o", "json"))["items"]
+    named = [a["metadata"]["name"] for a in accounts]
+    powerless = [name for name in named if "gateway" in name or "chunker" in name]
+    assert len(powerless) == 2, named
+    for name in powerless:
+        who = f"--as=system:serviceaccount:{stack.namespace}:{name}"
+        for verb, kind in (("list", "pods"), ("get", "secrets"), ("list", "videochunkjobs")):
+            answer = stack.kubectl("auth", "can-i", verb, kind, who, check=False)
+            assert answer.strip() == "no", (name, verb, kind)

@@ -24,7 +24,7 @@ def say(title: str) -> None:
 
 def ours(message: Message) -> bool:
     """Whether a message belongs to this demo."""
-    return message.process_id == PROCESS_ID
+    return bool(message.process_id == PROCESS_ID)
 
 
 def forget_earlier_run(stack: DevStack) -> None:
@@ -35,7 +35,7 @@ def forget_earlier_run(stack: DevStack) -> None:
     for queue in ("M0_RESULTS_QUEUE", "M0_DEADLETTER_QUEUE"):
         stack.messages(queue, ours, take=True)
     for table in ("batch_chunk", "processing_status"):
-        stack.query(f"DELETE FROM {table} WHERE process_id = %s", [PROCESS_ID])  # noqa: S608
+        stack.query(f"DELETE FROM {table} WHERE process_id = %s", [PROCESS_ID])
 
 
 def make_film() -> Path:
@@ -84,9 +84,8 @@ def show(stack: DevStack) -> None:
             print(f"   s3://{bucket}/{key}  {size:>10,} bytes")
     say("Rows in batch_chunk")
     for chunk_id, start, end, duration, offset, digest, *_ in stack.rows(PROCESS_ID):
-        print(
-            f"   {chunk_id}  {start:7.3f} – {end:7.3f} s  ({duration} s, offset {offset})  {digest[:16]}…"
-        )
+        span = f"{start:7.3f} – {end:7.3f} s"
+        print(f"   {chunk_id}  {span}  ({duration} s, offset {offset})  {digest[:16]}…")
     say("Messages in M0_RESULTS_QUEUE (left there for M1)")
     for message in stack.messages("M0_RESULTS_QUEUE", ours):
         print(f"   {message.body.decode()}")
@@ -115,13 +114,17 @@ def main() -> int:
     show(stack)
     complete = phase == "Succeeded" and len(stack.rows(PROCESS_ID)) == 5
     say("It worked. What to try next" if complete else "It did not end as it should")
-    print(
-        f"""   source .m0/dev.env && export KUBECONFIG      the cluster and every endpoint, for your own clients
-   .m0/bin/kubectl -n {stack.namespace} get vcj -w            watch requests as they come
-   .m0/bin/kubectl -n {stack.namespace} describe vcj {NAME}   what happened, step by step
-   curl -sd @examples/request.json {stack.gateway_url}/api/v1/process_video -H 'content-type: application/json'
-   make status · make logs · make test · make down"""
-    )
+    kubectl = f".m0/bin/kubectl -n {stack.namespace}"
+    door = f"{stack.gateway_url}/api/v1/process_video"
+    for command, meaning in (
+        ("set -a; . .m0/dev.env; set +a", "the cluster and every endpoint, for your own clients"),
+        (f"{kubectl} get vcj -w", "watch requests as they come"),
+        (f"{kubectl} describe vcj {NAME}", "what happened to this one, step by step"),
+        (f"{kubectl} explain vcj.spec", "what can be asked for"),
+        (f"curl -s {door} -d @examples/request.json", "the same request, through the REST door"),
+        ("make status · make logs · make test · make down", ""),
+    ):
+        print(f"   {command:60} {meaning}")
     return 0 if complete else 1
 
 

@@ -237,14 +237,14 @@ class DevStack:
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of one SQL statement; none for a statement that gives none."""
         with psycopg.connect(self.env["M0_DATABASE_URL"], connect_timeout=10) as connection:
-            cursor = connection.execute(sql, parameters)  # type: ignore[arg-type]
+            cursor = connection.execute(sql, parameters)
             return cursor.fetchall() if cursor.description else []
 
     def rows(self, process_id: int, table: str = "batch_chunk") -> list[tuple[Any, ...]]:
         """(chunk_id, start, end, duration, offset, hash, cloud_path, cache_path), by chunk."""
         return self.query(
             "SELECT chunk_id, start_time, end_time, chunk_duration, time_offset, chunk_hash,"
-            f" cloud_path, cache_path FROM {table} WHERE process_id = %s ORDER BY chunk_id",  # noqa: S608
+            f" cloud_path, cache_path FROM {table} WHERE process_id = %s ORDER BY chunk_id",
             [process_id],
         )
 

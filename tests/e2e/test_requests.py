@@ -1,12 +1,14 @@
 """A request's way through the whole line, on the real cluster, by outside clients."""
 
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 import expect
 import pytest
+from azure.storage.blob import BlobServiceClient
 from devstack import DevStack
 
 Request = Callable[..., dict[str, Any]]
@@ -47,7 +49,7 @@ def test_another_size_and_rate_is_a_transcode_with_exact_cuts(
     wanted = {"chunk_duration": 6.5, "fps": 10, "width": 160, "height": 120}
     request = request_for(new_id(), video_preprocessing=wanted)
     stack.publish(request)
-    expect.complete(stack, request, [(0.0, 6.5), (6.5, 13.0), (13.0, 20.0)][:2] + [(13.0, 20.0)])
+    expect.complete(stack, request, [(0.0, 6.5), (6.5, 13.0), (13.0, 20.0)])
     resource = stack.resource(f"video-{request['process_id']}")
     assert resource is not None
     assert resource["status"]["mode"] == "transcode"
@@ -142,8 +144,6 @@ def test_another_request_under_a_used_id_is_a_conflict(
 def test_a_film_in_azure_is_chunked_there(
     stack: DevStack, new_id: NewId, request_for: Request, film: Any
 ) -> None:
-    from azure.storage.blob import BlobServiceClient
-
     service = BlobServiceClient.from_connection_string(stack.env["AZURE_STORAGE_CONNECTION_STRING"])
     process_id = new_id()
     blob = service.get_blob_client("spectra-videos", f"e2e/{process_id}.mp4")

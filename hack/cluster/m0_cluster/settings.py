@@ -15,7 +15,7 @@ COREDNS_VERSION = "v1.14.6"  # these three: what `kubeadm config images list` pr
 ETCD_IMAGE_TAG = "3.7.0-0"  # the program itself is pinned in node/etcd/go.mod
 PAUSE_IMAGE_TAG = "3.10.2"
 GO_VERSION = "1.26.6"  # fetched only where no Go as new as GO_MINIMUM is installed
-GO_MINIMUM = (1, 26)
+GO_MINIMUM = (1, 26, 6)  # what containerd asks for
 
 STACK_PASSWORD = "m0-dev-password"  # noqa: S105  the dev stack's only one, on 127.0.0.1 only
 

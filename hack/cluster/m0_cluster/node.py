@@ -6,7 +6,6 @@ The image's name carries a hash of everything that goes into it: it is built onc
 import hashlib
 import os
 import shutil
-import stat
 import tempfile
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from .engine import Engine
 from .settings import Settings
 from .shell import Job, note, run
 
-_PACKAGES = (
+_PACKAGES = (  # noqa: SIM905
     "systemd conntrack iptables nftables iproute2 ethtool util-linux mount kmod libseccomp2 pigz "
     "e2fsprogs bash ca-certificates curl jq procps socat ipset runc containernetworking-plugins"
 ).split()
@@ -138,4 +137,4 @@ def _copy_writable(source: Path, target: Path) -> None:
     """Copy out of the module cache, which is read-only."""
     shutil.copytree(source, target, copy_function=shutil.copyfile)
     for path in [target, *target.rglob("*")]:
-        path.chmod(path.stat().st_mode | stat.S_IRUSR | stat.S_IWUSR | (0o755 if path.is_dir() else 0o644))
+        path.chmod(0o755 if path.is_dir() else 0o644)

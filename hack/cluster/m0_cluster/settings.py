@@ -9,6 +9,9 @@ from .shell import Failure
 
 KUBERNETES_VERSION = "v1.37.2"
 KIND_VERSION = "v0.33.0"
+KIND_NODE_IMAGE = (  # that version's default
+    "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5"
+)
 HELM_VERSION = "v4.3.1"
 CONTAINERD_VERSION = "v2.4.2"
 COREDNS_VERSION = "v1.14.6"  # these three: what `kubeadm config images list` prints
@@ -17,7 +20,7 @@ PAUSE_IMAGE_TAG = "3.10.2"
 GO_VERSION = "1.26.6"  # fetched only where no Go as new as GO_MINIMUM is installed
 GO_MINIMUM = (1, 26, 6)  # what containerd asks for
 
-STACK_PASSWORD = "m0-dev-password"  # noqa: S105  the dev stack's only one, on 127.0.0.1 only
+STACK_PASSWORD = "m0-dev-password"  # the dev stack's only one, on 127.0.0.1 only
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Settings:
 
     @property
     def node(self) -> str:
-        """kind's name for the container that is the cluster's only node."""
+        """Return kind's name for the container that is the cluster's only node."""
         return f"{self.cluster}-control-plane"
 
 

@@ -137,4 +137,5 @@ CAP_SYS_RESOURCE = 24
 
 def on_cgroup_v1() -> bool:
     """Tell whether the kernel's cgroup controllers are mounted the old way."""
-    return Path("/sys/fs/cgroup").is_dir() and not Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    root = Path("/sys/fs/cgroup")
+    return root.is_dir() and not (root / "cgroup.controllers").exists()

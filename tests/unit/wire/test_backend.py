@@ -41,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
 def url() -> Iterator[str]:
     server = Server(("127.0.0.1", 0), Handler)
     Server.seen.clear()
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/graphql"
     server.shutdown()

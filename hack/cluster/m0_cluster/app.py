@@ -1,0 +1,189 @@
+"""The commands, each a list of steps; run as `python3 hack/cluster <command>`."""
+
+import argparse
+import fcntl
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from . import charts, cluster, engine, images, node, registry, report, settings, system, tools
+from .cluster import Record, Tools
+from .engine import Engine
+from .images import Image
+from .settings import KIND_NODE_IMAGE, Settings
+from .shell import Failure, Job, note, run, step, tail
+
+
+def main(argv: list[str]) -> int:
+    """Run one command; return the process's exit code."""
+    parser = argparse.ArgumentParser(prog="hack/cluster", description=__doc__)
+    parser.add_argument("command", choices=sorted(COMMANDS), help=_describe(COMMANDS))
+    command = COMMANDS[parser.parse_args(argv).command]
+    try:
+        here = settings.load()
+        if command in (status, logs, env):
+            return command(here)
+        with _alone(here):
+            return command(here)
+    except Failure as failure:
+        _print_failure(failure)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def up(here: Settings) -> int:
+    """Bring everything up: engine, cluster, images, charts, dev.env."""
+    started = time.monotonic()
+    docker, chosen, known = _cluster(here)
+    built = _images(here, docker)
+    with step("charts", "2 min the first time, 3 s when nothing changed"):
+        charts.ensure_namespace(here, chosen)
+        for release in charts.releases(here, built):
+            charts.install(here, chosen, release)
+    report.write_dev_env(here, known.ports)
+    print(f"M0 is up after {time.monotonic() - started:.0f} s. Next: source {here.dev_env}")
+    print(f"kubectl, helm, kind and docker for it are in {here.bin}")
+    return 0
+
+
+def cluster_only(here: Settings) -> int:
+    """Bring up only the engine, the tools and an empty cluster."""
+    _, _, known = _cluster(here)
+    report.write_dev_env(here, known.ports)
+    return 0
+
+
+def images_only(here: Settings) -> int:
+    """Build M0's images and load them into the running cluster."""
+    docker = engine.ensure(here)
+    if not cluster.owned(here, docker):
+        raise Failure(f"there is no cluster {here.cluster}", hint="run `cluster` or `up` first")
+    _images(here, docker)
+    return 0
+
+
+def down(here: Settings) -> int:
+    """Delete the cluster and stop the engine that we started; keep the caches."""
+    docker = engine.find(here)
+    if docker or cluster.record(here):
+        with step("down", "10 s"):
+            docker = docker or engine.ensure(here)
+            found = tools.ensure(here, use_installed=registry.reachable(here, docker))
+            gone = cluster.delete(here, docker, found)
+            note(f"cluster {here.cluster} deleted" if gone else "there was no cluster")
+    if engine.stop(here):
+        note("our Docker engine stopped")
+    return 0
+
+
+def clean(here: Settings) -> int:
+    """Take everything away: cluster, engine, .m0 and the cache directory."""
+    down(here)
+    targets = [here.state, here.cache]
+    log = here.repo / ".m0-clean.log"
+    run("removing", system.as_root(["rm", "-rf", *targets]), Job(log))
+    log.unlink()
+    print(f"removed {' and '.join(map(str, targets))}")
+    return 0
+
+
+def status(here: Settings) -> int:
+    """Show docker, cluster, endpoints, releases, pods and vcj resources."""
+    return 0 if report.status(here, _chosen(here)) else 1
+
+
+def logs(here: Settings) -> int:
+    """Show the end of the operator's, the gateway's and the last Jobs' logs."""
+    report.logs(here, _chosen(here))
+    return 0
+
+
+def env(here: Settings) -> int:
+    """Show dev.env: addresses and credentials of the dev stack."""
+    report.print_env(here)
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Settings], int]] = {
+    "up": up,
+    "cluster": cluster_only,
+    "images": images_only,
+    "down": down,
+    "status": status,
+    "logs": logs,
+    "clean": clean,
+    "env": env,
+}
+
+
+def _cluster(here: Settings) -> tuple[Engine, Tools, Record]:
+    with step("Docker engine", "1 s, 5 s to start"):
+        docker = engine.ensure(here)
+        pulls = registry.reachable(here, docker)
+    with step("kind and helm", "1 s, 2 min to build"):
+        chosen = tools.ensure(here, use_installed=pulls)
+    with step("node image", "1 s; the first time 3 min, 15 to 25 min without a registry"):
+        image = _node_image(here, docker, pulls=pulls)
+        tools.ensure_kubectl(docker, chosen, image)
+        tools.publish(here, docker, chosen)
+    with step(f"cluster {here.cluster}", "1 s, 40 s to create"):
+        known = cluster.ensure(here, docker, chosen, image)
+        note(f"ready; kubeconfig: {here.kubeconfig}")
+    return docker, chosen, known
+
+
+def _node_image(here: Settings, docker: Engine, *, pulls: bool) -> str:
+    if not pulls:
+        return node.build(here, docker)
+    if not docker.has_image(KIND_NODE_IMAGE):
+        hint = "M0_REGISTRY=no builds the image here instead (15 to 25 min)"
+        job = Job(here.logs / "pull.log", env=docker.env, hint=hint)
+        run("docker pull", docker.argv("pull", KIND_NODE_IMAGE), job)
+    return KIND_NODE_IMAGE
+
+
+def _images(here: Settings, docker: Engine) -> dict[str, Image]:
+    with step("base image", "1 s, 30 s to make"):
+        base = images.base(here, docker)
+    with step("M0's images", "10 s; the first time 5 min"):
+        built = images.build(here, docker, base)
+    with step("loading them into the node", "1 s, 30 s when they changed"):
+        images.load(here, docker, list(built.values()))
+    return built
+
+
+def _chosen(here: Settings) -> Tools:
+    """Return the tools of the last `up`, building nothing."""
+    if not (here.bin / "kubectl").exists():
+        raise Failure("nothing is up", hint="run `up` first")
+    return Tools(*(str(here.bin / name) for name in ("kind", "helm", "kubectl")))
+
+
+def _describe(commands: dict[str, Callable[[Settings], int]]) -> str:
+    return " ".join(f"{name}: {function.__doc__}" for name, function in commands.items())
+
+
+@contextmanager
+def _alone(here: Settings) -> Iterator[None]:
+    """Keep two of these programs from working on the same cache at once."""
+    here.cache.mkdir(parents=True, exist_ok=True)
+    with (here.cache / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            note("another hack/cluster is at work: waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _print_failure(failure: Failure) -> None:
+    print(f"\nFAILED: {failure.what}", file=sys.stderr)
+    if failure.log:
+        for line in tail(failure.log):
+            print(f"  | {line}", file=sys.stderr)
+        print(f"log: {failure.log}", file=sys.stderr)
+    if failure.hint:
+        print(f"what to do: {failure.hint}", file=sys.stderr)

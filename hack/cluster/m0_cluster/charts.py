@@ -1,0 +1,166 @@
+"""M0's two charts: install or upgrade what changed, repair what an interrupted helm left, wait."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import cluster
+from .cluster import Tools
+from .images import Image
+from .settings import Settings
+from .shell import Failure, Job, note, output, run
+
+WAIT = "5m"
+DEV_VALUES = "hack/cluster/values-dev.yaml"
+
+
+@dataclass(frozen=True)
+class Release:
+    """One chart to install and the values it gets."""
+
+    name: str
+    chart: Path
+    files: tuple[Path, ...]
+    values: Mapping[str, str]
+
+    def digest(self) -> str:
+        """Hash everything that decides what helm would render."""
+        digest = hashlib.sha256(json.dumps(dict(self.values), sort_keys=True).encode())
+        for path in [*sorted(self.chart.rglob("*")), *self.files]:
+            if path.is_file():
+                digest.update(str(path).encode() + b"\0" + path.read_bytes())
+        return digest.hexdigest()
+
+
+def releases(settings: Settings, images: Mapping[str, Image]) -> list[Release]:
+    """List the releases in the order to install them."""
+    stack, operator, chunker = (images[n] for n in ("m0-dev-stack", "m0-operator", "m0-chunker"))
+    dev_values = settings.repo / DEV_VALUES
+    return [
+        Release(
+            "m0-dev-stack",
+            settings.repo / "charts" / "m0-dev-stack",
+            (),
+            {"image.repository": stack.repository, "image.tag": stack.tag},
+        ),
+        Release(
+            "m0",
+            settings.repo / "charts" / "m0-operator",
+            (dev_values,) if dev_values.exists() else (),
+            {
+                "image.repository": operator.repository,
+                "image.tag": operator.tag,
+                "chunker.image.repository": chunker.repository,
+                "chunker.image.tag": chunker.tag,
+            },
+        ),
+    ]
+
+
+def ensure_namespace(settings: Settings, tools: Tools) -> None:
+    """Create the namespace, with the strictest Pod Security level enforced."""
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": settings.namespace,
+            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+        },
+    }
+    argv = cluster.kubectl(settings, tools, "apply", "-f", "-")
+    output(argv, stdin=json.dumps(manifest))
+
+
+def install(settings: Settings, tools: Tools, release: Release) -> None:
+    """Install or upgrade one release unless it is what we installed last; wait until it is ready.
+
+    Raises:
+        Failure: the chart is missing, or its pods do not become ready.
+    """
+    if not (release.chart / "Chart.yaml").exists():
+        raise Failure(f"{release.chart} holds no chart")
+    digest, status = release.digest(), _status(settings, tools, release.name)
+    if status == "deployed" and _deployed(settings).get(release.name) == digest:
+        note(f"{release.name}: unchanged")
+        _wait_rollout(settings, tools)
+        return
+    if status.startswith("pending"):
+        _forget_interrupted(settings, tools, release.name)
+    crds = release.chart / "crds"
+    if status and crds.is_dir():  # helm installs custom resource definitions, but never upgrades
+        apply = ["apply", "--server-side", "--force-conflicts", "-f", str(crds)]
+        output(cluster.kubectl(settings, tools, *apply))
+    argv = [tools.helm, "upgrade", "--install", release.name, str(release.chart)]
+    argv += [*_where(settings), "--wait", "--timeout", WAIT]
+    for file in release.files:
+        argv += ["-f", str(file)]
+    for name, value in release.values.items():
+        argv += ["--set-string", f"{name}={value}"]
+    note(f"{release.name}: helm upgrade --install")
+    try:
+        run(f"helm {release.name}", argv, Job(settings.logs / f"helm-{release.name}.log"))
+    except Failure:
+        _explain(settings, tools)
+        raise
+    deployed = _deployed(settings) | {release.name: digest}
+    (settings.state / "deployed.json").write_text(json.dumps(deployed))
+
+
+def _where(settings: Settings) -> list[str]:
+    return ["--namespace", settings.namespace, f"--kubeconfig={settings.kubeconfig}"]
+
+
+def _deployed(settings: Settings) -> dict[str, str]:
+    try:
+        known: dict[str, str] = json.loads((settings.state / "deployed.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return known
+
+
+def _status(settings: Settings, tools: Tools, name: str) -> str:
+    """Return helm's word for a release's state, empty when there is no such release."""
+    argv = [tools.helm, "status", name, "-o", "json", *_where(settings)]
+    try:
+        return str(json.loads(output(argv))["info"]["status"])
+    except Failure as failure:
+        if "not found" in failure.what:
+            return ""
+        raise
+
+
+def _forget_interrupted(settings: Settings, tools: Tools, name: str) -> None:
+    note(f"{name}: an earlier helm was interrupted; forgetting its unfinished revision")
+    pending = "status in (pending-install,pending-upgrade,pending-rollback)"
+    selector = f"owner=helm,name={name},{pending}"
+    argv = ["-n", settings.namespace, "delete", "secret", "-l", selector]
+    output(cluster.kubectl(settings, tools, *argv))
+
+
+def _wait_rollout(settings: Settings, tools: Tools) -> None:
+    """Wait until what runs is ready: after a reboot nothing has changed, yet it starts."""
+    get = ["-n", settings.namespace, "get", "deployments,statefulsets", "-o", "name"]
+    for workload in output(cluster.kubectl(settings, tools, *get)).split():
+        status = ["-n", settings.namespace, "rollout", "status", workload, f"--timeout={WAIT}"]
+        job = Job(settings.logs / "rollout.log")
+        try:
+            run(f"waiting for {workload}", cluster.kubectl(settings, tools, *status), job)
+        except Failure:
+            _explain(settings, tools)
+            raise
+
+
+def _explain(settings: Settings, tools: Tools) -> None:
+    """Print what a person needs to see why pods are not ready."""
+    for question in (
+        ["get", "pods", "-o", "wide"],
+        ["get", "events", "--sort-by=.lastTimestamp"],
+    ):
+        argv = cluster.kubectl(settings, tools, "-n", settings.namespace, *question)
+        try:
+            for line in output(argv).splitlines()[-20:]:
+                note(line)
+        except Failure as failure:
+            note(failure.what)

@@ -1,0 +1,1 @@
+"""Foreign APIs and their errors end here."""

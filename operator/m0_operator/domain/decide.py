@@ -1,0 +1,394 @@
+"""From what was observed to what is to be done: the specification of the operator.
+
+`decide` is called for every event and at every resync, with the same answer for
+the same state. It performs nothing. Each step below looks at one concern.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from m0_contract.errors import ErrorCode
+from m0_contract.request import RequestError
+from m0_operator.domain.ending import Ending, read_ending
+from m0_operator.domain.job_builder import job_name
+from m0_operator.domain.job_template import JobTemplate
+from m0_operator.domain.observed import JobView, Observed, PodView, Resource
+from m0_operator.domain.status import (
+    ConditionType,
+    FailureStatus,
+    JobRef,
+    ProgressStatus,
+    Reason,
+    Status,
+    build_failure,
+    cap,
+    rfc3339,
+)
+
+MAX_JOBS = 3
+"""Jobs for one video, when Jobs vanish; a pod's own retries are the Job's matter."""
+
+WAITING_REQUEUE_S = 10.0
+"""A pod that can't start makes no event on its Job: look again."""
+
+BackendStatus = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a deployment decides.
+
+    Attributes:
+        backend: whether there is one to report to.
+        handed_over: the backend status that means "all chunks are out".
+    """
+
+    template: JobTemplate
+    backend: bool = True
+    handed_over: Literal["PROCESSING", "COMPLETED"] = "PROCESSING"
+
+
+@dataclass(frozen=True, slots=True)
+class AddFinalizer:
+    """Hold the resource until its effects are out."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFinalizer:
+    """Let a deleted resource go."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateJob:
+    """Start attempt number `attempt`."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """Stop the Job, and wait until its pod is gone."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportBackend:
+    """Tell the backend; `error` goes with FAILED."""
+
+    status: BackendStatus
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishDeadLetter:
+    """Send the original request to the dead-letter queue."""
+
+    failure: FailureStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireJob:
+    """Its end is recorded: let the cluster collect it after a while."""
+
+    name: str
+    ttl_s: int
+
+
+Action = (
+    AddFinalizer
+    | RemoveFinalizer
+    | CreateJob
+    | DeleteJob
+    | ReportBackend
+    | PublishDeadLetter
+    | ExpireJob
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do and what to say.
+
+    Attributes:
+        status: what the resource's status should say before the actions.
+        actions: in order.
+        record_first: write the status before the actions: an end must be on record
+            before anything is told to others about it.
+        requeue_s: look again after so many seconds; None when only events matter.
+    """
+
+    status: Status
+    actions: tuple[Action, ...] = ()
+    record_first: bool = False
+    requeue_s: float | None = None
+
+
+def expected_job(resource: Resource) -> str:
+    """The name of the current attempt's Job, whether it exists or not."""
+    ref = resource.status.job_ref
+    return ref.name if ref else job_name(resource.name, resource.uid, 1)
+
+
+def decide(observed: Observed, policy: Policy, now: datetime) -> Decision:
+    """What is to be done next for one resource."""
+    resource = observed.resource
+    status = resource.status
+    if not status.finished:
+        status = status.model_copy(update={"observed_generation": resource.generation})
+        decision = _decide_running(observed, policy, now, status)
+    else:
+        decision = Decision(status)
+    newly_failed = decision.status.failed and not status.failed
+    actions = (
+        *_finalizer_before(resource),
+        *decision.actions,
+        *_effects(observed, decision.status, policy),
+        *_cleanup(observed, decision.status, policy),
+    )
+    return replace(decision, actions=actions, record_first=newly_failed)
+
+
+# --- the way to the end -------------------------------------------------------------------
+
+
+def _decide_running(observed: Observed, policy: Policy, now: datetime, status: Status) -> Decision:
+    rejected = _rejection(observed.resource)
+    if rejected is not None:
+        return Decision(_rejected(status, rejected, now))
+    status = _accepted(status, now)
+    job = observed.job
+    if job is not None and job.end is not None:
+        return Decision(_ended(status, observed, read_ending(job, observed.pods), policy, now))
+    if observed.resource.spec.stop or observed.resource.deleting:
+        return _stop(status, job, observed.resource, now)
+    if job is None:
+        return _start(status, observed.resource, now)
+    return _watch(status, observed, job)
+
+
+def _rejection(resource: Resource) -> FailureStatus | None:
+    given = resource.spec.rejection
+    if given is not None:
+        return build_failure(given.code, given.message, field=given.field)
+    try:
+        resource.spec.to_request()
+    except RequestError as error:
+        return build_failure(error.code, str(error), field=error.field)
+    return None
+
+
+def _rejected(status: Status, failure: FailureStatus, now: datetime) -> Status:
+    status = status.with_condition(
+        ConditionType.ACCEPTED, False, Reason.REQUEST_INVALID, now, failure.message
+    )
+    return record_failure(status, failure, now)
+
+
+def _accepted(status: Status, now: datetime) -> Status:
+    if status.is_true(ConditionType.ACCEPTED):
+        return status
+    status = status.with_condition(ConditionType.ACCEPTED, True, Reason.REQUEST_VALID, now)
+    return status.model_copy(update={"phase": "Queued", "accepted_at": rfc3339(now)})
+
+
+def _start(status: Status, resource: Resource, now: datetime) -> Decision:
+    if resource.spec.suspend:
+        return Decision(status.model_copy(update={"message": "Suspended: no Job is started."}))
+    ref = status.job_ref
+    if ref is None:
+        return Decision(status, (CreateJob(1),))
+    if ref.attempt >= MAX_JOBS:
+        text = f"The Job {ref.name} vanished, the last of {MAX_JOBS}."
+        return Decision(record_failure(status, build_failure(ErrorCode.JOB_LOST, text), now))
+    text = f"The Job {ref.name} vanished; it is started again."
+    return Decision(status.model_copy(update={"message": text}), (CreateJob(ref.attempt + 1),))
+
+
+def _stop(status: Status, job: JobView | None, resource: Resource, now: datetime) -> Decision:
+    if job is None:
+        why = "The resource was deleted." if resource.deleting else "It was stopped on request."
+        return Decision(record_failure(status, build_failure(ErrorCode.STOPPED, why), now))
+    status = status.model_copy(update={"message": "Stopping: waiting for the pod to end."})
+    actions = () if job.deleting else (DeleteJob(job.name, job.uid),)
+    # Nothing is reported before the pod is gone: it might still announce a chunk.
+    return Decision(status, actions, requeue_s=WAITING_REQUEUE_S)
+
+
+def _watch(status: Status, observed: Observed, job: JobView) -> Decision:
+    status = _with_job(status, observed.resource, job)
+    pod = max(observed.pods, key=lambda item: item.created_at, default=None)
+    progress = _progress(observed) or status.progress
+    update: dict[str, object] = {"progress": progress}
+    if pod is not None and pod.running:
+        update |= {
+            "phase": "Running",
+            "node": pod.node,
+            "started_at": status.started_at or pod.started_at,
+            "message": _running_message(progress, status.attempts),
+        }
+        return Decision(status.model_copy(update=update))
+    update["message"] = _waiting_message(pod, status.attempts)
+    return Decision(status.model_copy(update=update), requeue_s=WAITING_REQUEUE_S)
+
+
+def _running_message(progress: ProgressStatus | None, attempts: int) -> str:
+    tries = f" (run {attempts})" if attempts > 1 else ""
+    if progress is None:
+        return f"The chunker is at work{tries}."
+    chunks = "1 chunk is" if progress.chunks == 1 else f"{progress.chunks} chunks are"
+    return f"The chunker is at work{tries}: {chunks} out."
+
+
+def _waiting_message(pod: PodView | None, attempts: int) -> str:
+    if pod is not None and pod.waiting:
+        return cap(f"The pod can't start: {pod.waiting}")
+    if attempts > 1 or (pod is not None and pod.ended):
+        return "The last run failed; the next one is about to start."
+    return "The Job exists; its pod is about to start."
+
+
+def _progress(observed: Observed) -> ProgressStatus | None:
+    seen, ref = observed.progress, observed.resource.status.job_ref
+    if seen is None or (ref is not None and seen.attempt != ref.attempt):
+        return None
+    percent = f"{min(100, int(100 * seen.done_s / seen.total_s))}%" if seen.total_s else None
+    return ProgressStatus(
+        chunks=seen.chunks,
+        done_seconds=round(seen.done_s, 3),
+        total_seconds=round(seen.total_s, 3) if seen.total_s else None,
+        percent=percent,
+        size_bytes=seen.size_bytes,
+    )
+
+
+def _with_job(status: Status, resource: Resource, job: JobView) -> Status:
+    ref = status.job_ref or JobRef(name=job.name, uid=job.uid, attempt=1)
+    earlier = ref.attempt - 1
+    update = {
+        "observed_generation": resource.generation,
+        "job_ref": ref if ref.uid else ref.model_copy(update={"uid": job.uid}),
+        "attempts": max(status.attempts, earlier + job.runs, ref.attempt),
+    }
+    return status.model_copy(update=update)
+
+
+# --- the end ------------------------------------------------------------------------------
+
+
+def _ended(
+    status: Status, observed: Observed, ending: Ending, policy: Policy, now: datetime
+) -> Status:
+    assert observed.job is not None  # noqa: S101 - the caller has looked
+    status = _with_job(status, observed.resource, observed.job)
+    outcome = ending.outcome
+    started = min((pod.started_at for pod in observed.pods if pod.started_at), default=None)
+    update: dict[str, object] = {
+        "node": ending.node or status.node,
+        "started_at": status.started_at or started,
+    }
+    if outcome is not None:
+        update |= {
+            "mode": outcome.mode or status.mode,
+            "integrity": outcome.integrity.model_dump(mode="json") if outcome.integrity else None,
+            "receipt": outcome.receipt,
+        }
+    status = status.model_copy(update=update)
+    if not status.is_true(ConditionType.JOB_CREATED):
+        text = f"The Job {observed.job.name} exists."
+        status = status.with_condition(
+            ConditionType.JOB_CREATED, True, Reason.JOB_CREATED, now, text
+        )
+    if ending.failure is not None:
+        return record_failure(status, ending.failure, now)
+    assert outcome is not None  # noqa: S101 - success is only believed with an outcome
+    progress = ProgressStatus(
+        chunks=outcome.chunks,
+        done_seconds=round(outcome.duration_s, 3),
+        total_seconds=round(outcome.duration_s, 3),
+        percent="100%",
+        size_bytes=outcome.size_bytes,
+    )
+    said = f"{outcome.chunks} chunks of {outcome.duration_s:g} s of film are out."
+    finished = observed.job.finished_at or rfc3339(now)
+    update = {"phase": "Succeeded", "message": said, "progress": progress, "finished_at": finished}
+    status = status.model_copy(update=update)
+    status = status.with_condition(
+        ConditionType.CHUNKS_PUBLISHED, True, Reason.ALL_CHUNKS_OUT, now, said
+    )
+    return status.with_condition(ConditionType.SUCCEEDED, True, Reason.JOB_SUCCEEDED, now)
+
+
+def record_failure(status: Status, failure: FailureStatus, now: datetime) -> Status:
+    """The status of a failed resource; effects follow from it."""
+    stopped = failure.code is ErrorCode.STOPPED
+    said = cap(f"{failure.code}: {failure.message}")
+    update = {
+        "phase": "Stopped" if stopped else "Failed",
+        "message": said,
+        "failure": failure,
+        "finished_at": rfc3339(now),
+    }
+    reason = Reason.STOPPED if stopped else Reason.JOB_FAILED
+    if failure.code is ErrorCode.JOB_REFUSED:
+        reason = Reason.JOB_REFUSED
+    elif not status.is_true(ConditionType.ACCEPTED):
+        reason = Reason.REQUEST_INVALID
+    status = status.model_copy(update=update)
+    return status.with_condition(ConditionType.SUCCEEDED, False, reason, now, said)
+
+
+# --- what others are told -----------------------------------------------------------------
+
+
+def pending_reports(status: Status, policy: Policy) -> tuple[BackendStatus, ...]:
+    """The backend statuses still to be settled, in order."""
+    if status.phase is None:
+        return ()
+    wanted: list[BackendStatus] = []
+    if status.is_true(ConditionType.ACCEPTED):
+        wanted.append("QUEUED")
+    if status.phase == "Succeeded":
+        wanted.append(policy.handed_over)
+    elif status.failed:
+        wanted.append("FAILED")
+    if status.reported in wanted:
+        return tuple(wanted[wanted.index(status.reported) + 1 :])
+    return tuple(wanted)
+
+
+def effects_out(status: Status, policy: Policy) -> bool:
+    """Whether everybody who must know of the end does."""
+    lettered = not status.failed or status.is_true(ConditionType.DEAD_LETTERED)
+    return status.finished and lettered and not pending_reports(status, policy)
+
+
+def _effects(observed: Observed, status: Status, policy: Policy) -> tuple[Action, ...]:
+    actions: list[Action] = []
+    failure = status.failure
+    # The dead letter first: it must not wait for a backend that is away.
+    due = status.failed and not status.is_true(ConditionType.DEAD_LETTERED)
+    if due and observed.deadletter_due and failure is not None:
+        actions.append(PublishDeadLetter(failure))
+    if observed.backend_due:
+        for report in pending_reports(status, policy):
+            error = f"{failure.code}: {failure.message}" if failure and report == "FAILED" else None
+            actions.append(ReportBackend(report, error))
+    return tuple(actions)
+
+
+def _finalizer_before(resource: Resource) -> tuple[Action, ...]:
+    return () if resource.held or resource.deleting else (AddFinalizer(),)
+
+
+def _cleanup(observed: Observed, status: Status, policy: Policy) -> tuple[Action, ...]:
+    actions: list[Action] = []
+    job = observed.job
+    recorded = observed.resource.status.finished
+    if recorded and job is not None and not job.ttl_set and not job.deleting:
+        actions.append(ExpireJob(job.name, policy.template.ttl_seconds_after_finished))
+    if observed.resource.deleting and observed.resource.held and effects_out(status, policy):
+        actions.append(RemoveFinalizer())
+    return tuple(actions)

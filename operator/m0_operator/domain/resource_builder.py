@@ -1,0 +1,105 @@
+"""The resource for a message: for a valid request one to run, for a bad one one that says why."""
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from m0_contract.keys import resource_name
+from m0_contract.request import Modality, RequestError, VideoRequest
+from m0_contract.resource import (
+    FINALIZER,
+    GROUP,
+    KIND,
+    VERSION,
+    Origin,
+    Rejection,
+    VideoChunkJobSpec,
+    build_spec,
+)
+from m0_operator.domain.status import rfc3339
+
+LABEL_PROCESS_ID = f"{GROUP}/process-id"
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+
+def build_origin(
+    body: bytes, headers: Mapping[str, Any], priority: int, received_at: datetime
+) -> Origin:
+    """The message behind a resource, exactly."""
+    return Origin(
+        body=base64.b64encode(body).decode(),
+        headers=jsonable_headers(headers),
+        priority=priority,
+        received_at=rfc3339(received_at),
+    )
+
+
+def jsonable_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """AMQP headers as far as JSON can hold them; what it can't hold is left out."""
+    kept: dict[str, Any] = {}
+    for key, value in headers.items():
+        plain = value
+        if isinstance(value, bytes | bytearray):
+            plain = bytes(value).decode(errors="replace")
+        elif isinstance(value, datetime):
+            plain = rfc3339(value.astimezone(UTC))
+        try:
+            json.dumps(plain, allow_nan=False)
+        except (TypeError, ValueError):
+            continue
+        kept[key] = plain
+    return kept
+
+
+def build_resource(request: VideoRequest, origin: Origin, namespace: str) -> dict[str, Any]:
+    """The manifest for a valid request."""
+    return _manifest(request.process_id, build_spec(request, origin), namespace)
+
+
+def build_rejected(
+    process_id: int | str,
+    modality: Modality,
+    origin: Origin,
+    rejection: Rejection,
+    namespace: str,
+) -> dict[str, Any]:
+    """The manifest for a request that can't be run but whose id is known."""
+    spec = {
+        "processId": process_id,
+        "inferenceModality": modality,
+        "origin": origin.model_dump(by_alias=True),
+        "rejection": rejection.model_dump(mode="json", by_alias=True, exclude_none=True),
+    }
+    return _manifest(process_id, spec, namespace)
+
+
+def _manifest(process_id: int | str, spec: dict[str, Any], namespace: str) -> dict[str, Any]:
+    label = str(process_id)
+    labels = {LABEL_PROCESS_ID: label} if _LABEL.fullmatch(label) else {}
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": KIND,
+        "metadata": {
+            "name": resource_name(process_id),
+            "namespace": namespace,
+            "labels": labels,
+            "finalizers": [FINALIZER],
+        },
+        "spec": spec,
+    }
+
+
+def same_request(existing: VideoChunkJobSpec, manifest: Mapping[str, Any]) -> bool:
+    """Whether a resource and a new manifest ask for the same thing."""
+    new = VideoChunkJobSpec.model_validate(manifest["spec"])
+    if existing.origin is not None and new.origin is not None:
+        return existing.origin.body_sha256 == new.origin.body_sha256
+    if existing.rejection is not None or new.rejection is not None:
+        return False
+    try:
+        return existing.to_request() == new.to_request()
+    except RequestError:
+        return False

@@ -1,0 +1,67 @@
+"""What can go wrong in the operator.
+
+OperatorError
+├── ClusterUnavailableError   no answer, 401, 403, 429 or 5xx: try again
+├── ClusterConflictError      409 on a write: somebody else wrote first, read again
+│   └── AlreadyExistsError    409 on a create: the object is there
+├── ClusterNotFoundError      404 on a write: the object is gone
+└── ClusterRejectedError      400, 413, 422: the same object is refused again
+
+The wire's errors (`m0_wire.errors`) stand beside these.
+"""
+
+from m0_wire.errors import (
+    BackendRejectedError,
+    BackendUnavailableError,
+    BrokerUnavailableError,
+    UnroutableError,
+)
+
+
+class OperatorError(Exception):
+    """Base of all errors of this program; the message is fit for people."""
+
+
+class ClusterUnavailableError(OperatorError):
+    """The Kubernetes API could not answer, or does not let us for now."""
+
+
+class ClusterConflictError(OperatorError):
+    """The object has changed since it was read."""
+
+
+class AlreadyExistsError(ClusterConflictError):
+    """An object of this name exists."""
+
+
+class ClusterNotFoundError(OperatorError):
+    """The object to be changed is gone."""
+
+
+class ClusterRejectedError(OperatorError):
+    """The Kubernetes API refuses this object for good."""
+
+
+TRY_AGAIN = (
+    ClusterUnavailableError,
+    ClusterConflictError,
+    ClusterNotFoundError,
+    BrokerUnavailableError,
+    UnroutableError,
+    BackendUnavailableError,
+)
+"""Errors after which the same work is done again, from a fresh look."""
+
+GIVE_UP = (ClusterRejectedError, BackendRejectedError)
+"""Errors that are recorded: the same work would fail the same way."""
+
+
+def error_from_status(status: int, method: str, text: str) -> OperatorError:
+    """The error for an HTTP status of the Kubernetes API."""
+    if status == 404:
+        return ClusterNotFoundError(text)
+    if status == 409:
+        return AlreadyExistsError(text) if method == "POST" else ClusterConflictError(text)
+    if status in {400, 413, 422}:
+        return ClusterRejectedError(text)
+    return ClusterUnavailableError(f"HTTP {status}: {text}")

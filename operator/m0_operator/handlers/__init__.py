@@ -1,0 +1,1 @@
+"""What kopf calls. The only place that knows kopf."""

@@ -1,0 +1,1 @@
+"""What the operator does: intake, reconcile, reporting. Knows the outside only as ports."""

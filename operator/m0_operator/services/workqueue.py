@@ -1,0 +1,90 @@
+"""A keyed work queue, as controllers have it.
+
+A key waits once however often it is added, is worked on by one worker at a time,
+comes back if it was added meanwhile, and after an error comes back later and later.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+logger = logging.getLogger(__name__)
+
+FIRST_BACKOFF_S = 0.5
+MAX_BACKOFF_S = 60.0
+
+
+class WorkQueue:
+    """Keys to be worked on. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._ready: asyncio.Queue[str] = asyncio.Queue()
+        self._waiting: set[str] = set()
+        self._active: set[str] = set()
+        self._again: set[str] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._failures: dict[str, int] = {}
+        self._stopped = False
+
+    def add(self, key: str) -> None:
+        """Have `key` worked on soon."""
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        if key in self._active:
+            self._again.add(key)
+        elif key not in self._waiting:
+            self._waiting.add(key)
+            self._ready.put_nowait(key)
+
+    def add_after(self, key: str, delay_s: float) -> None:
+        """Have `key` worked on in `delay_s` seconds, unless it is earlier anyway."""
+        loop = asyncio.get_running_loop()
+        when = loop.time() + delay_s
+        timer = self._timers.get(key)
+        if key in self._waiting or (timer is not None and timer.when() <= when):
+            return
+        if timer is not None:
+            timer.cancel()
+        self._timers[key] = loop.call_at(when, self.add, key)
+
+    def stop(self) -> None:
+        """Have each worker end after its current key."""
+        self._stopped = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        self._ready.put_nowait("")
+
+    async def run_worker(self, work: Callable[[str], Awaitable[None]]) -> None:
+        """Work on keys until `stop`; `work` raising puts its key off."""
+        while not self._stopped:
+            key = await self._ready.get()
+            if self._stopped:
+                break
+            self._waiting.discard(key)
+            self._active.add(key)
+            try:
+                await work(key)
+            except Exception:  # a worker outlives whatever one key does to it
+                self._active.discard(key)
+                self._again.discard(key)
+                self._put_off(key)
+            else:
+                self._active.discard(key)
+                self._failures.pop(key, None)
+                if key in self._again:
+                    self._again.discard(key)
+                    self.add(key)
+        self._ready.put_nowait("")
+
+    def _put_off(self, key: str) -> None:
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        delay_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(failures, 10))
+        logger.warning(
+            "Reconcile failed, tried again later",
+            exc_info=True,
+            extra={"resource": key, "retry_s": delay_s},
+        )
+        self.add_after(key, delay_s)

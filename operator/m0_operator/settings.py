@@ -1,0 +1,77 @@
+"""The deployment's settings, read once from the environment at the entry point."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from m0_contract.chunk import DEADLETTER_QUEUE, PRIORITY_QUEUE, PROGRESS_QUEUE, RESULTS_QUEUE
+
+
+class QueueSettings(BaseSettings):
+    """What operator and gateway have in common.
+
+    Attributes:
+        amqp_url: the broker, with credentials.
+        priority_queue: requests come in here.
+        declare_queues: create the platform's queues where they are missing; off by
+            default, since a queue's arguments are its owner's and can't be changed later.
+        log_level: DEBUG, INFO, WARNING or ERROR.
+        log_format: `json` for machines, `text` for a terminal.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="M0_", frozen=True, extra="ignore")
+
+    amqp_url: SecretStr
+    priority_queue: str = PRIORITY_QUEUE
+    declare_queues: bool = False
+    log_level: str = "INFO"
+    log_format: Literal["json", "text"] = "json"
+
+
+class OperatorSettings(QueueSettings):
+    """The operator's settings.
+
+    Attributes:
+        namespace: the one namespace this operator serves.
+        results_queue: chunk messages; the operator only declares it.
+        deadletter_queue: failed requests go out here.
+        progress_queue: the operator's own, written by the Jobs.
+        graphql_url: the backend; empty for none.
+        graphql_token: sent as a bearer token.
+        graphql_documents: directory whose `<mutation>.graphql` files replace ours.
+        max_active_jobs: how many videos may be in the cluster unfinished; the queue holds
+            the rest, so that priority stays with the broker and the backlog out of etcd.
+        handed_over_status: what the backend is told when all chunks are out.
+        job_template_file: JSON of `JobTemplate`, rendered by the chart.
+        resync_s: seconds between looks at everything, in case an event was missed.
+        health_port: `/livez` and `/readyz`.
+    """
+
+    namespace: str = "default"
+    results_queue: str = RESULTS_QUEUE
+    deadletter_queue: str = DEADLETTER_QUEUE
+    progress_queue: str = PROGRESS_QUEUE
+    graphql_url: str = ""
+    graphql_token: SecretStr | None = None
+    graphql_documents: Path | None = None
+    max_active_jobs: int = Field(default=4, ge=1)
+    handed_over_status: Literal["PROCESSING", "COMPLETED"] = "PROCESSING"
+    job_template_file: Path
+    resync_s: float = Field(default=60, gt=0)
+    health_port: int = 8080
+
+
+class GatewaySettings(QueueSettings):
+    """The gateway's settings.
+
+    Attributes:
+        gateway_host: address to listen on.
+        gateway_port: fixed by the contract.
+        publish_timeout_s: bound on the broker's confirmation, seconds.
+    """
+
+    gateway_host: str = "0.0.0.0"  # noqa: S104 - a pod listens on its pod's address
+    gateway_port: int = 9000
+    publish_timeout_s: float = Field(default=5, gt=0)

@@ -66,9 +66,9 @@ def follow(stack: DevStack) -> str:
         if line != shown:
             print(line, flush=True)
             shown = line
-        reported = status.get("phase") in {"Succeeded", "Failed", "Stopped"}
-        settled = {c["type"]: c["status"] for c in status.get("conditions", [])}
-        return status["phase"] if reported and settled.get("BackendReported") == "True" else None
+        told = status.get("reported") in {"PROCESSING", "COMPLETED", "FAILED"}
+        ended = status.get("phase") in {"Succeeded", "Failed", "Stopped"}
+        return str(status["phase"]) if ended and told else None
 
     return wait_for(f"{NAME} to end", look, deadline_s=300)
 

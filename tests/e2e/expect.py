@@ -8,20 +8,22 @@ from devstack import DevStack, Message, wait_for
 BUCKET, CACHE = "spectra-videos", "spectra-cache"
 
 
-def settled(stack: DevStack, name: str, phase: str, *conditions: str) -> dict[str, Any]:
-    """Wait until the resource has this phase and all these conditions are True."""
+def settled(stack: DevStack, name: str, phase: str) -> dict[str, Any]:
+    """Wait until the resource has ended in this phase and everybody was told; the resource."""
     stack.wait_phase(name, "Succeeded", "Failed", "Stopped")
+    reported = "PROCESSING" if phase == "Succeeded" else "FAILED"
+    wanted = {"BackendReported"} if phase == "Succeeded" else {"BackendReported", "DeadLettered"}
 
     def probe() -> dict[str, Any] | None:
         found = stack.resource(name) or {}
-        held = {
-            c["type"]
-            for c in found.get("status", {}).get("conditions", [])
-            if c["status"] == "True"
-        }
-        return found if held >= set(conditions) else None
+        status = found.get("status", {})
+        held = {c["type"] for c in status.get("conditions", []) if c["status"] == "True"}
+        return found if held >= wanted and status.get("reported") == reported else None
 
-    found = wait_for(f"{name} to have {conditions}", probe)
+    try:
+        found = wait_for(f"{name} to have told {reported}", probe)
+    except TimeoutError as error:
+        raise AssertionError(f"{error}: {stack.resource(name)}") from error
     assert found["status"]["phase"] == phase, found["status"]
     return found
 
@@ -31,7 +33,7 @@ def complete(
 ) -> list[Message]:
     """Assert that a request is done to the letter; its messages, taken from the queue."""
     process_id = request["process_id"]
-    resource = settled(stack, f"video-{process_id}", "Succeeded", "BackendReported")
+    resource = settled(stack, f"video-{process_id}", "Succeeded")
     numbers = range(1, len(times) + 1)
     keys = [f"processed/{process_id}/chunk_{n:03d}.mp4" for n in numbers]
     cached = [f"temp/{process_id}/chunk_{n:03d}.mp4" for n in numbers]

@@ -14,9 +14,7 @@ NewId = Callable[[], int]
 
 def failed(stack: DevStack, body: bytes, process_id: int, code: str, stage: str) -> dict[str, Any]:
     """Assert the whole of a failure; the resource."""
-    resource = expect.settled(
-        stack, f"video-{process_id}", "Failed", "BackendReported", "DeadLettered"
-    )
+    resource = expect.settled(stack, f"video-{process_id}", "Failed")
     failure = resource["status"]["failure"]
     assert (failure["code"], failure["stage"]) == (code, stage), failure
     assert failure["message"]
@@ -129,7 +127,7 @@ def test_a_replayed_dead_letter_runs_again(
             == "Succeeded"
         ),
     )
-    expect.settled(stack, f"video-{process_id}", "Succeeded", "BackendReported")
+    expect.settled(stack, f"video-{process_id}", "Succeeded")
     assert [status for status, _ in stack.statuses(process_id)] == [
         "QUEUED", "FAILED", "QUEUED", "PROCESSING",
     ]  # fmt: skip

@@ -150,7 +150,7 @@ def test_a_film_in_azure_is_chunked_there(
     blob.upload_blob(film.read_bytes())
     request = request_for(process_id, cloud_stream_path=f"az://spectra-videos/e2e/{process_id}.mp4")
     stack.publish(request)
-    expect.settled(stack, f"video-{process_id}", "Succeeded", "BackendReported")
+    expect.settled(stack, f"video-{process_id}", "Succeeded")
     for container, prefix in (
         ("spectra-videos", f"processed/{process_id}/"),
         (expect.CACHE, f"temp/{process_id}/"),

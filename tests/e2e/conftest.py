@@ -1,4 +1,4 @@
-"""One film in the store, one stack, and process ids that no other run uses."""
+"""One film in the store, and process ids that no other run uses."""
 
 import itertools
 import subprocess
@@ -15,12 +15,6 @@ BUCKET, CACHE = "spectra-videos", "spectra-cache"
 FILM_SECONDS = 20
 CHUNK_SECONDS = 4
 FILM_CHUNKS = 5
-
-
-@pytest.fixture(scope="session")
-def stack() -> DevStack:
-    """The running stack; fails when there is none."""
-    return DevStack()
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
 from m0_contract.chunk import DEADLETTER_QUEUE, PRIORITY_QUEUE, PROGRESS_QUEUE, RESULTS_QUEUE
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class QueueSettings(BaseSettings):
@@ -75,3 +74,11 @@ class GatewaySettings(QueueSettings):
     gateway_host: str = "0.0.0.0"  # noqa: S104 - a pod listens on its pod's address
     gateway_port: int = 9000
     publish_timeout_s: float = Field(default=5, gt=0)
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong with the environment, without repeating any value: some are secret."""
+    items = error.errors(include_input=False, include_url=False)
+    return "; ".join(
+        f"M0_{'.'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in items
+    )

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from . import charts, cluster, engine, images, node, registry, report, settings, system, tools
 from .cluster import Record, Tools
@@ -17,8 +18,13 @@ from .shell import Failure, Job, note, run, step, tail
 
 def main(argv: list[str]) -> int:
     """Run one command; return the process's exit code."""
-    parser = argparse.ArgumentParser(prog="hack/cluster", description=__doc__)
-    parser.add_argument("command", choices=sorted(COMMANDS), help=_describe(COMMANDS))
+    parser = argparse.ArgumentParser(
+        prog="python3 hack/cluster",
+        description="A local Kubernetes with M0 in it.",
+        epilog="\n".join(f"  {name:<8} {command.__doc__}" for name, command in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="command", help="one of those below")
     command = COMMANDS[parser.parse_args(argv).command]
     try:
         here = settings.load()
@@ -43,6 +49,7 @@ def up(here: Settings) -> int:
         charts.ensure_namespace(here, chosen)
         for release in charts.releases(here, built):
             charts.install(here, chosen, release)
+        charts.wait(here, docker, chosen)
     report.write_dev_env(here, known.ports)
     print(f"M0 is up after {time.monotonic() - started:.0f} s. Next: source {here.dev_env}")
     print(f"kubectl, helm, kind and docker for it are in {here.bin}")
@@ -67,6 +74,15 @@ def images_only(here: Settings) -> int:
 
 def down(here: Settings) -> int:
     """Delete the cluster and stop the engine that we started; keep the caches."""
+    _delete(here)
+    if others := cluster.recorded(here):
+        note(f"the engine goes on for {', '.join(others)}")
+    elif engine.stop(here):
+        note("our Docker engine stopped")
+    return 0
+
+
+def _delete(here: Settings) -> None:
     docker = engine.find(here)
     if docker or cluster.record(here):
         with step("down", "10 s"):
@@ -74,13 +90,12 @@ def down(here: Settings) -> int:
             found = tools.ensure(here, use_installed=registry.reachable(here, docker))
             gone = cluster.delete(here, docker, found)
             note(f"cluster {here.cluster} deleted" if gone else "there was no cluster")
-    if engine.stop(here):
-        note("our Docker engine stopped")
-    return 0
 
 
 def clean(here: Settings) -> int:
     """Take everything away: cluster, engine, .m0 and the cache directory."""
+    for name in cluster.recorded(here):
+        _delete(replace(here, cluster=name))
     down(here)
     targets = [here.state, here.cache]
     log = here.repo / ".m0-clean.log"
@@ -125,7 +140,7 @@ def _cluster(here: Settings) -> tuple[Engine, Tools, Record]:
         pulls = registry.reachable(here, docker)
     with step("kind and helm", "1 s, 2 min to build"):
         chosen = tools.ensure(here, use_installed=pulls)
-    with step("node image", "1 s; the first time 3 min, 15 to 25 min without a registry"):
+    with step("node image", "1 s; the first time 3 min, 10 to 20 min without a registry"):
         image = _node_image(here, docker, pulls=pulls)
         tools.ensure_kubectl(docker, chosen, image)
         tools.publish(here, docker, chosen)
@@ -139,7 +154,7 @@ def _node_image(here: Settings, docker: Engine, *, pulls: bool) -> str:
     if not pulls:
         return node.build(here, docker)
     if not docker.has_image(KIND_NODE_IMAGE):
-        hint = "M0_REGISTRY=no builds the image here instead (15 to 25 min)"
+        hint = "M0_REGISTRY=no builds the image here instead (10 to 20 min)"
         job = Job(here.logs / "pull.log", env=docker.env, hint=hint)
         run("docker pull", docker.argv("pull", KIND_NODE_IMAGE), job)
     return KIND_NODE_IMAGE
@@ -160,10 +175,6 @@ def _chosen(here: Settings) -> Tools:
     if not (here.bin / "kubectl").exists():
         raise Failure("nothing is up", hint="run `up` first")
     return Tools(*(str(here.bin / name) for name in ("kind", "helm", "kubectl")))
-
-
-def _describe(commands: dict[str, Callable[[Settings], int]]) -> str:
-    return " ".join(f"{name}: {function.__doc__}" for name, function in commands.items())
 
 
 @contextmanager

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from . import cluster
 from .cluster import Tools
+from .engine import Engine
 from .images import Image
 from .settings import Settings
 from .shell import Failure, Job, note, output, run
 
 WAIT = "5m"
+HINT = "see the pods' own words with: python3 hack/cluster logs"
 DEV_VALUES = "hack/cluster/values-dev.yaml"
 
 
@@ -82,30 +84,42 @@ def install(settings: Settings, tools: Tools, release: Release) -> None:
     if not (release.chart / "Chart.yaml").exists():
         raise Failure(f"{release.chart} holds no chart")
     digest, status = release.digest(), _status(settings, tools, release.name)
-    if status == "deployed" and _deployed(settings).get(release.name) == digest:
+    is_same = status == "deployed" and _deployed(settings).get(release.name) == digest
+    if is_same and _is_whole(settings, tools, release.name):
         note(f"{release.name}: unchanged")
-        _wait_rollout(settings, tools)
         return
     if status.startswith("pending"):
         _forget_interrupted(settings, tools, release.name)
-    crds = release.chart / "crds"
-    if status and crds.is_dir():  # helm installs custom resource definitions, but never upgrades
-        apply = ["apply", "--server-side", "--force-conflicts", "-f", str(crds)]
-        output(cluster.kubectl(settings, tools, *apply))
     argv = [tools.helm, "upgrade", "--install", release.name, str(release.chart)]
     argv += [*_where(settings), "--wait", "--timeout", WAIT]
+    argv += ["--take-ownership"]  # tests apply the custom resource definition without helm
     for file in release.files:
         argv += ["-f", str(file)]
     for name, value in release.values.items():
         argv += ["--set-string", f"{name}={value}"]
     note(f"{release.name}: helm upgrade --install")
     try:
-        run(f"helm {release.name}", argv, Job(settings.logs / f"helm-{release.name}.log"))
+        run(
+            f"helm {release.name}", argv, Job(settings.logs / f"helm-{release.name}.log", hint=HINT)
+        )
     except Failure:
         _explain(settings, tools)
         raise
     deployed = _deployed(settings) | {release.name: digest}
     (settings.state / "deployed.json").write_text(json.dumps(deployed))
+
+
+def wait(settings: Settings, engine: Engine, tools: Tools) -> None:
+    """Wait until what runs is ready: after a reboot nothing has changed, yet it starts.
+
+    Raises:
+        Failure: some pods are not ready in time.
+    """
+    try:
+        cluster.wait_pods(settings, engine, tools, settings.namespace)
+    except Failure:
+        _explain(settings, tools)
+        raise
 
 
 def _where(settings: Settings) -> list[str]:
@@ -139,24 +153,22 @@ def _forget_interrupted(settings: Settings, tools: Tools, name: str) -> None:
     output(cluster.kubectl(settings, tools, *argv))
 
 
-def _wait_rollout(settings: Settings, tools: Tools) -> None:
-    """Wait until what runs is ready: after a reboot nothing has changed, yet it starts."""
-    get = ["-n", settings.namespace, "get", "deployments,statefulsets", "-o", "name"]
-    for workload in output(cluster.kubectl(settings, tools, *get)).split():
-        status = ["-n", settings.namespace, "rollout", "status", workload, f"--timeout={WAIT}"]
-        job = Job(settings.logs / "rollout.log")
-        try:
-            run(f"waiting for {workload}", cluster.kubectl(settings, tools, *status), job)
-        except Failure:
-            _explain(settings, tools)
-            raise
+def _is_whole(settings: Settings, tools: Tools, name: str) -> bool:
+    """Tell whether every object of a release still exists."""
+    manifest = output([tools.helm, "get", "manifest", name, *_where(settings)])
+    get = cluster.kubectl(settings, tools, "-n", settings.namespace, "get", "-o", "name", "-f", "-")
+    try:
+        output(get, stdin=manifest)
+    except Failure:
+        return False
+    return True
 
 
 def _explain(settings: Settings, tools: Tools) -> None:
     """Print what a person needs to see why pods are not ready."""
     for question in (
         ["get", "pods", "-o", "wide"],
-        ["get", "events", "--sort-by=.lastTimestamp"],
+        ["get", "events", "--sort-by=.lastTimestamp", "--field-selector=type!=Normal"],
     ):
         argv = cluster.kubectl(settings, tools, "-n", settings.namespace, *question)
         try:

@@ -9,13 +9,15 @@ import socket
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from . import system
 from .engine import Engine
 from .settings import KIND_NODE_IMAGE, PORTS, Port, Settings
-from .shell import Failure, Job, note, output, run, works
+from .shell import HEARTBEAT_S, Failure, Job, note, output, run, works
 
-API_TIMEOUT_S = 90
+API_TIMEOUT_S = {"wait": 45, "start": 90, "restart": 90}  # after doing what
+PODS_TIMEOUT_S = 300
 POLL_S = 0.5
 
 
@@ -50,6 +52,11 @@ def record(settings: Settings) -> Record | None:
         return None
 
 
+def recorded(settings: Settings) -> list[str]:
+    """Name every cluster that this program created and has not deleted."""
+    return sorted(path.stem for path in _record_path(settings).parent.glob("*.json"))
+
+
 def _remember(settings: Settings, known: Record) -> None:
     path = _record_path(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +80,7 @@ def ensure(settings: Settings, engine: Engine, tools: Tools, image: str) -> Reco
     known = owned(settings, engine)
     if known and known.container:
         _write_kubeconfig(settings, engine, tools)
-        if is_ready(settings, tools) or _revive(settings, engine, tools):
+        if is_ready(settings, engine, tools) or _revive(settings, engine, tools):
             if known.image != image:
                 note("the node image has changed since; `down` and `up` to use the new one")
             return known
@@ -101,16 +108,62 @@ def owned(settings: Settings, engine: Engine) -> Record | None:
     )
 
 
-def is_ready(settings: Settings, tools: Tools) -> bool:
-    """Tell whether the API answers and the node is ready, now."""
-    jsonpath = '{.items[*].status.conditions[?(@.type=="Ready")].status}'
-    argv = kubectl(
-        settings, tools, "get", "nodes", "--request-timeout=5s", "-o", f"jsonpath={jsonpath}"
-    )
+def is_ready(settings: Settings, engine: Engine, tools: Tools) -> bool:
+    """Tell whether the API answers and the node has said that it is ready since it last started.
+
+    Without the second half a node that has just been revived would pass for ready because the
+    API server still remembers what it said before it died.
+    """
+    argv = kubectl(settings, tools, "get", "node", settings.node, "--request-timeout=5s")
     try:
-        return output(argv, timeout_s=10) == "True"
+        conditions = json.loads(output([*argv, "-o", "json"], timeout_s=10))["status"]["conditions"]
+        started = _started(settings, engine)
     except Failure:
         return False
+    ready = next((found for found in conditions if found["type"] == "Ready"), None)
+    return bool(ready and ready["status"] == "True" and ready["lastHeartbeatTime"] >= started)
+
+
+def _started(settings: Settings, engine: Engine) -> str:
+    """Return when the node last started, as Kubernetes writes times."""
+    text = engine.ask("inspect", "-f", "{{.State.StartedAt}}", settings.node)
+    return text.partition(".")[0].rstrip("Z") + "Z"
+
+
+def wait_pods(settings: Settings, engine: Engine, tools: Tools, namespace: str) -> None:
+    """Wait until a namespace's pods, those of Jobs aside, are ready since the node last started.
+
+    Raises:
+        Failure: some are not in time.
+    """
+    started = _started(settings, engine)
+    argv = kubectl(settings, tools, "-n", namespace, "get", "pods", "-o", "json")
+    argv += ["-l", "!batch.kubernetes.io/job-name"]
+    begun, said = time.monotonic(), False
+    while True:
+        pods = json.loads(output(argv))["items"]
+        late = [pod["metadata"]["name"] for pod in pods if not _pod_is_ready(pod, started)]
+        if not late:
+            return
+        waited_s = time.monotonic() - begun
+        if waited_s > PODS_TIMEOUT_S:
+            raise Failure(f"pods are not ready after {waited_s:.0f} s: {', '.join(late)}")
+        if waited_s > HEARTBEAT_S and not said:
+            said = True
+            note(f"waiting for {', '.join(late)}")
+        time.sleep(POLL_S)
+
+
+def _pod_is_ready(pod: dict[str, Any], started: str) -> bool:
+    """Tell whether a pod is ready; what was said before the node started does not count."""
+    status = pod["status"]
+    if status.get("phase") in ("Succeeded", "Failed"):
+        return True
+    ready = any(
+        c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", ())
+    )
+    running = [c["state"].get("running") for c in status.get("containerStatuses", ())]
+    return ready and all(state and state["startedAt"] >= started for state in running)
 
 
 def kubectl(settings: Settings, tools: Tools, *args: str | Path) -> list[str]:
@@ -120,8 +173,8 @@ def kubectl(settings: Settings, tools: Tools, *args: str | Path) -> list[str]:
 
 def _revive(settings: Settings, engine: Engine, tools: Tools) -> bool:
     running = engine.ask("inspect", "-f", "{{.State.Running}}", settings.node) == "true"
-    for action in ("start", "restart"):
-        if action == "start" and running:
+    for action in ("wait" if running else "start", "restart"):
+        if action == "wait":
             note("its API does not answer: waiting")
         else:
             note(f"docker {action} {settings.node}")
@@ -129,9 +182,10 @@ def _revive(settings: Settings, engine: Engine, tools: Tools) -> bool:
             if not works(argv, env=engine.env, timeout_s=60):
                 return False
             _write_kubeconfig(settings, engine, tools)
-        deadline = time.monotonic() + API_TIMEOUT_S
+        deadline = time.monotonic() + API_TIMEOUT_S[action]
         while time.monotonic() < deadline:
-            if is_ready(settings, tools):
+            if is_ready(settings, engine, tools):
+                wait_pods(settings, engine, tools, "kube-system")
                 return True
             time.sleep(POLL_S)
     return False
@@ -149,11 +203,12 @@ def _create(settings: Settings, engine: Engine, tools: Tools, image: str) -> Rec
     hint = f"look into the node with: docker logs {settings.node}; the next `up` starts afresh"
     log = settings.logs / "kind-create.log"
     run("kind create cluster", argv, Job(log, env=_env(engine), hint=hint))
-    if not is_ready(settings, tools):
+    if not is_ready(settings, engine, tools):
         raise Failure("the cluster was created but its node is not ready", hint=hint, log=log)
     container = engine.ask("inspect", "-f", "{{.Id}}", settings.node)
     known = replace(Record("", ports, image), container=container)
     _remember(settings, known)
+    wait_pods(settings, engine, tools, "kube-system")
     return known
 
 
@@ -224,7 +279,7 @@ def _write_kubeconfig(settings: Settings, engine: Engine, tools: Tools) -> None:
 
 
 def _env(engine: Engine) -> dict[str, str]:
-    """Put what kind needs into the environment: it runs `docker` from PATH, so the client that we chose first."""
+    """Return kind's environment: it runs `docker` from PATH, so our choice comes first."""
     env = engine.env
     env["PATH"] = f"{Path(engine.cli).parent}:{env.get('PATH', '')}"
     env["KIND_EXPERIMENTAL_PROVIDER"] = "docker"

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from .settings import Settings
 from .shell import Failure, note, output, tail, works
 
 START_TIMEOUT_S = 60
+CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
+WRAPPER_HEAD = "#!/bin/sh\n# written by hack/cluster\n"  # how `.m0/bin/docker` begins
 STOP_GRACE_S = 30.0
 INTEGRATED_BUILDKIT_BEFORE = 23  # older clients bring BuildKit themselves, newer ones need buildx
 
@@ -145,7 +148,15 @@ def _clients() -> list[str]:
     """Docker clients that can build with BuildKit, the first on PATH first."""
     folders = [*os.environ.get("PATH", "").split(":"), "/usr/bin"]
     found = dict.fromkeys(str(Path(f) / "docker") for f in folders if f)
-    return [cli for cli in found if os.access(cli, os.X_OK) and _has_buildkit(cli)]
+    return [cli for cli in found if os.access(cli, os.X_OK) and _is_client(Path(cli))]
+
+
+def _is_client(cli: Path) -> bool:
+    """Tell whether this is a docker that has BuildKit, and not a wrapper that we wrote."""
+    with cli.open("rb") as file:
+        if WRAPPER_HEAD.encode() in file.read(len(WRAPPER_HEAD)):
+            return False
+    return _has_buildkit(str(cli))
 
 
 def _has_buildkit(cli: str) -> bool:
@@ -159,19 +170,19 @@ def _has_buildkit(cli: str) -> bool:
     return works([cli, "buildx", "version"], timeout_s=10)
 
 
-def _is_ours(where: Paths) -> int | None:
-    """Return the pid of our dockerd if it is alive."""
-    try:
-        pid = int(where.pidfile.read_text())
-    except (OSError, ValueError):
-        return None
-    return pid if str(where.config) in system.cmdline(pid) else None
+def _pid(where: Paths) -> int | None:
+    """Return the pid of our dockerd if it is alive, whatever a pidfile says."""
+    for pid, line in system.processes():
+        words = line.split(" ")
+        if words[0].rpartition("/")[2] == "dockerd" and str(where.config) in words:
+            return pid
+    return None
 
 
 def _start(where: Paths) -> None:
-    if pid := _is_ours(where):
+    if pid := _pid(where):
         note(f"our dockerd (pid {pid}) does not answer: stopping it")
-        system.end(pid, lambda _: _is_ours(where) is not None, grace_s=STOP_GRACE_S)
+        system.end(pid, lambda _: _pid(where) is not None, grace_s=STOP_GRACE_S)
     _sweep(where)
     where.home.mkdir(parents=True, exist_ok=True)
     where.config.write_text(json.dumps(_config(where), indent=1))
@@ -223,22 +234,25 @@ def _config(where: Paths) -> dict[str, object]:
 
 def _sweep(where: Paths) -> None:
     """Remove what a dockerd that is gone left behind: processes, mounts, runtime state."""
-    if not where.config.exists():
-        return
     mine = str(where.exec_root)
-    try:
-        ids = output(system.as_root(["ls", where.data / "containers"])).split()
-    except Failure:  # no container yet
-        ids = []
+    runtimes = {
+        pid: line.split(" ")
+        for pid, line in system.processes()
+        if mine in line and line.split(" ", 1)[0].rpartition("/")[2].startswith("containerd")
+    }
+    # which containers were ours: as dockerd wrote it down, and as their shims say
+    ids = [word for words in runtimes.values() for word in words if CONTAINER_ID.fullmatch(word)]
+    with suppress(Failure):  # there may be no container yet
+        ids += output(system.as_root(["ls", where.data / "containers"])).split()
 
     def left_over(pid: int) -> bool:
-        line, groups = system.cmdline(pid), system.cgroups(pid)
-        program = line.split(" ", 1)[0].rpartition("/")[2]
-        is_runtime = program.startswith("containerd") and mine in line
-        return is_runtime or any(name in groups for name in ids)
+        if words := runtimes.get(pid):
+            return system.cmdline(pid).split(" ") == words
+        groups = system.cgroups(pid)
+        return any(name in groups for name in ids)
 
     for pid, _ in list(system.processes()):
-        if pid != os.getpid() and left_over(pid):
+        if left_over(pid):
             system.end(pid, left_over, grace_s=0)
     system.unmount_below(where.exec_root, where.data)
     output(system.as_root(["rm", "-rf", where.exec_root, where.pidfile, where.socket]))
@@ -247,8 +261,8 @@ def _sweep(where: Paths) -> None:
 def stop(settings: Settings) -> bool:
     """Stop our own engine if it runs; never anybody else's."""
     where = paths(settings)
-    pid = _is_ours(where)
+    pid = _pid(where)
     if pid:
-        system.end(pid, lambda _: _is_ours(where) is not None, grace_s=STOP_GRACE_S)
+        system.end(pid, lambda _: _pid(where) is not None, grace_s=STOP_GRACE_S)
     _sweep(where)
     return pid is not None

@@ -74,7 +74,9 @@ def build(settings: Settings, engine: Engine) -> str:
     with tempfile.TemporaryDirectory(dir=settings.cache, prefix=".node-") as scratch:
         note("putting the node image together (usually 60 s)")
         _assemble(settings, engine, base, built, Path(scratch))
-        _docker_build(settings, engine, "Dockerfile", name, base, Path(scratch) / "node")
+        _docker_build(
+            settings, engine, "Dockerfile", base, name=name, context=Path(scratch) / "node"
+        )
     return name
 
 
@@ -91,7 +93,7 @@ def _assemble(
         _link(built[name] / name, pods / name)
     for image in _NAMES:
         part = image.removeprefix("m0-node-")
-        _docker_build(settings, engine, f"{part}.Dockerfile", image, base, pods)
+        _docker_build(settings, engine, f"{part}.Dockerfile", base, name=image, context=pods)
     job = Job(settings.logs / "node-save.log", env=engine.env)
     run("docker save", engine.argv("save", "-o", node / "images.tar", *_NAMES), job)
 
@@ -111,7 +113,7 @@ def _assemble(
 
 
 def _docker_build(
-    settings: Settings, engine: Engine, dockerfile: str, name: str, base: str, context: Path
+    settings: Settings, engine: Engine, dockerfile: str, base: str, *, name: str, context: Path
 ) -> None:
     arguments = {
         "BASE": base,

@@ -71,7 +71,7 @@ def status(settings: Settings, tools: Tools) -> bool:
     if not known:
         print(f"cluster    {settings.cluster}: none")
         return False
-    ready = cluster.is_ready(settings, tools)
+    ready = cluster.is_ready(settings, found, tools)
     print(f"cluster    {settings.cluster}: {'ready' if ready else 'not ready'}, {known.image}")
     for port in PORTS:
         print(f"           {port.name:<9} 127.0.0.1:{known.ports[port.name]}")

@@ -34,8 +34,6 @@ class Job:
     log: Path
     env: Mapping[str, str] | None = None
     cwd: Path | None = None
-    stdout: Path | None = None
-    """A file for standard output alone; standard error still goes to the log."""
     hint: str = ""
 
 
@@ -83,22 +81,23 @@ def pipeline(what: str, stages: Sequence[Sequence[str | Path]], job: Job) -> Non
     job.log.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     procs: list[subprocess.Popen[bytes]] = []
-    with job.log.open("wb") as log, (job.stdout or job.log).open("ab") as out:
+    job.log.write_bytes(b"")
+    with job.log.open("ab") as log:
         try:
             for number, argv in enumerate(stages, start=1):
-                upstream = procs[-1].stdout if procs else subprocess.DEVNULL
+                upstream = procs[-1].stdout if procs else None
                 procs.append(
                     subprocess.Popen(
                         [str(arg) for arg in argv],
-                        stdin=upstream,
-                        stdout=out if number == len(stages) else subprocess.PIPE,
+                        stdin=upstream or subprocess.DEVNULL,
+                        stdout=log if number == len(stages) else subprocess.PIPE,
                         stderr=log,
                         env=dict(job.env) if job.env is not None else None,
                         cwd=job.cwd,
                     )
                 )
-                if procs[-1:] and upstream not in (None, subprocess.DEVNULL):
-                    upstream.close()  # type: ignore[union-attr]
+                if upstream:
+                    upstream.close()  # the next process has it; ours would keep it open
             _wait(procs, job.log, started)
         except FileNotFoundError as error:
             raise Failure(f"{what}: no such program: {error.filename}", hint=job.hint) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import gotools
 from .cluster import Tools
-from .engine import Engine
+from .engine import WRAPPER_HEAD, Engine
 from .settings import KUBERNETES_VERSION, Settings
 from .shell import Failure, note, works
 
@@ -25,7 +25,7 @@ def ensure(settings: Settings, *, use_installed: bool) -> Tools:
     kind = helm = kubectl = None
     if use_installed:
         kind = gotools.installed("kind", ["version"], (0, 32))
-        helm = gotools.installed("helm", ["version", "--short"], (3, 14))
+        helm = gotools.installed("helm", ["version", "--short"], (3, 17))
         kubectl = gotools.installed("kubectl", ["version", "--client"], (1, 34))
     kube = settings.cache / "tools" / f"kubectl-{KUBERNETES_VERSION}" / "kubectl"
     return Tools(
@@ -69,5 +69,5 @@ def publish(settings: Settings, engine: Engine, tools: Tools) -> None:
     if engine.host:
         exports += f"export DOCKER_HOST={shlex.quote(engine.host)}\nunset DOCKER_CONTEXT\n"
     wrapper = settings.bin / "docker"
-    wrapper.write_text(f'#!/bin/sh\n{exports}exec {shlex.quote(engine.cli)} "$@"\n')
+    wrapper.write_text(f'{WRAPPER_HEAD}{exports}exec {shlex.quote(engine.cli)} "$@"\n')
     wrapper.chmod(0o755)

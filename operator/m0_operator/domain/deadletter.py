@@ -7,8 +7,9 @@ from typing import Any
 
 from m0_contract.request import RequestError
 from m0_contract.resource import VideoChunkJobSpec
+
 from m0_operator.domain.observed import Resource
-from m0_operator.domain.status import FailureStatus, rfc3339
+from m0_operator.domain.status import FailureStatus, Status, rfc3339
 
 _PREFIX = "x-m0-"
 _FIRST_SEEN = "x-m0-first-seen-at"
@@ -61,7 +62,9 @@ def _text(moment: datetime | str) -> str:
     return moment if isinstance(moment, str) else rfc3339(moment)
 
 
-def build_dead_letter(resource: Resource, failure: FailureStatus, now: datetime) -> DeadLetter:
+def build_dead_letter(
+    resource: Resource, status: Status, failure: FailureStatus, now: datetime
+) -> DeadLetter:
     """The dead letter of a failed resource."""
     origin = resource.spec.origin
     return DeadLetter(
@@ -70,8 +73,8 @@ def build_dead_letter(resource: Resource, failure: FailureStatus, now: datetime)
             failure,
             origin.headers if origin else {},
             process_id=resource.spec.process_id,
-            attempts=resource.status.attempts,
-            failed_at=resource.status.finished_at or now,
+            attempts=status.attempts,
+            failed_at=status.finished_at or now,
             first_seen_at=(origin.received_at if origin else "") or resource.created_at or now,
         ),
         priority=origin.priority if origin else 0,

@@ -9,8 +9,10 @@ from datetime import datetime
 from typing import Literal
 
 from m0_contract.errors import ErrorCode
+from m0_contract.outcome import Outcome
 from m0_contract.request import RequestError
-from m0_operator.domain.ending import Ending, read_ending
+
+from m0_operator.domain.ending import read_ending
 from m0_operator.domain.job_builder import job_name
 from m0_operator.domain.job_template import JobTemplate
 from m0_operator.domain.observed import JobView, Observed, PodView, Resource
@@ -31,6 +33,8 @@ MAX_JOBS = 3
 
 WAITING_REQUEUE_S = 10.0
 """A pod that can't start makes no event on its Job: look again."""
+
+STARTING = "The Job exists; its pod is about to start."
 
 BackendStatus = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED"]
 
@@ -138,7 +142,7 @@ def decide(observed: Observed, policy: Policy, now: datetime) -> Decision:
     status = resource.status
     if not status.finished:
         status = status.model_copy(update={"observed_generation": resource.generation})
-        decision = _decide_running(observed, policy, now, status)
+        decision = _decide_running(observed, now, status)
     else:
         decision = Decision(status)
     newly_failed = decision.status.failed and not status.failed
@@ -154,19 +158,19 @@ def decide(observed: Observed, policy: Policy, now: datetime) -> Decision:
 # --- the way to the end -------------------------------------------------------------------
 
 
-def _decide_running(observed: Observed, policy: Policy, now: datetime, status: Status) -> Decision:
+def _decide_running(observed: Observed, now: datetime, status: Status) -> Decision:
     rejected = _rejection(observed.resource)
     if rejected is not None:
         return Decision(_rejected(status, rejected, now))
     status = _accepted(status, now)
     job = observed.job
     if job is not None and job.end is not None:
-        return Decision(_ended(status, observed, read_ending(job, observed.pods), policy, now))
+        return Decision(_ended(status, observed, job, now))
     if observed.resource.spec.stop or observed.resource.deleting:
         return _stop(status, job, observed.resource, now)
     if job is None:
         return _start(status, observed.resource, now)
-    return _watch(status, observed, job)
+    return _watch(status, observed, job, now)
 
 
 def _rejection(resource: Resource) -> FailureStatus | None:
@@ -182,7 +186,7 @@ def _rejection(resource: Resource) -> FailureStatus | None:
 
 def _rejected(status: Status, failure: FailureStatus, now: datetime) -> Status:
     status = status.with_condition(
-        ConditionType.ACCEPTED, False, Reason.REQUEST_INVALID, now, failure.message
+        ConditionType.ACCEPTED, "False", Reason.REQUEST_INVALID, now, failure.message
     )
     return record_failure(status, failure, now)
 
@@ -190,7 +194,7 @@ def _rejected(status: Status, failure: FailureStatus, now: datetime) -> Status:
 def _accepted(status: Status, now: datetime) -> Status:
     if status.is_true(ConditionType.ACCEPTED):
         return status
-    status = status.with_condition(ConditionType.ACCEPTED, True, Reason.REQUEST_VALID, now)
+    status = status.with_condition(ConditionType.ACCEPTED, "True", Reason.REQUEST_VALID, now)
     return status.model_copy(update={"phase": "Queued", "accepted_at": rfc3339(now)})
 
 
@@ -217,8 +221,8 @@ def _stop(status: Status, job: JobView | None, resource: Resource, now: datetime
     return Decision(status, actions, requeue_s=WAITING_REQUEUE_S)
 
 
-def _watch(status: Status, observed: Observed, job: JobView) -> Decision:
-    status = _with_job(status, observed.resource, job)
+def _watch(status: Status, observed: Observed, job: JobView, now: datetime) -> Decision:
+    status = _with_job(status, job, now)
     pod = max(observed.pods, key=lambda item: item.created_at, default=None)
     progress = _progress(observed) or status.progress
     update: dict[str, object] = {"progress": progress}
@@ -247,7 +251,7 @@ def _waiting_message(pod: PodView | None, attempts: int) -> str:
         return cap(f"The pod can't start: {pod.waiting}")
     if attempts > 1 or (pod is not None and pod.ended):
         return "The last run failed; the next one is about to start."
-    return "The Job exists; its pod is about to start."
+    return STARTING
 
 
 def _progress(observed: Observed) -> ProgressStatus | None:
@@ -264,25 +268,35 @@ def _progress(observed: Observed) -> ProgressStatus | None:
     )
 
 
-def _with_job(status: Status, resource: Resource, job: JobView) -> Status:
-    ref = status.job_ref or JobRef(name=job.name, uid=job.uid, attempt=1)
-    earlier = ref.attempt - 1
+def _with_job(status: Status, job: JobView, now: datetime) -> Status:
+    ref = status.job_ref
+    if ref is None or not status.is_true(ConditionType.JOB_CREATED):
+        # Created just before a crash: adopted, since its name is this attempt's.
+        status = record_job(status, job.name, job.uid, ref.attempt if ref else 1, now)
+        ref = status.job_ref
+    attempts = max(status.attempts, ref.attempt - 1 + job.runs) if ref else status.attempts
+    return status.model_copy(update={"attempts": attempts})
+
+
+def record_job(status: Status, name: str, uid: str, attempt: int, now: datetime) -> Status:
+    """The status once the Job of `attempt` exists."""
     update = {
-        "observed_generation": resource.generation,
-        "job_ref": ref if ref.uid else ref.model_copy(update={"uid": job.uid}),
-        "attempts": max(status.attempts, earlier + job.runs, ref.attempt),
+        "job_ref": JobRef(name=name, uid=uid, attempt=attempt),
+        "attempts": max(status.attempts + (attempt > 1), attempt),
+        "message": STARTING,
+        "progress": None,
     }
-    return status.model_copy(update=update)
+    return status.model_copy(update=update).with_condition(
+        ConditionType.JOB_CREATED, "True", Reason.JOB_CREATED, now, f"The Job {name} exists."
+    )
 
 
 # --- the end ------------------------------------------------------------------------------
 
 
-def _ended(
-    status: Status, observed: Observed, ending: Ending, policy: Policy, now: datetime
-) -> Status:
-    assert observed.job is not None  # noqa: S101 - the caller has looked
-    status = _with_job(status, observed.resource, observed.job)
+def _ended(status: Status, observed: Observed, job: JobView, now: datetime) -> Status:
+    ending = read_ending(job, observed.pods)
+    status = _with_job(status, job, now)
     outcome = ending.outcome
     started = min((pod.started_at for pod in observed.pods if pod.started_at), default=None)
     update: dict[str, object] = {
@@ -296,14 +310,13 @@ def _ended(
             "receipt": outcome.receipt,
         }
     status = status.model_copy(update=update)
-    if not status.is_true(ConditionType.JOB_CREATED):
-        text = f"The Job {observed.job.name} exists."
-        status = status.with_condition(
-            ConditionType.JOB_CREATED, True, Reason.JOB_CREATED, now, text
-        )
     if ending.failure is not None:
         return record_failure(status, ending.failure, now)
     assert outcome is not None  # noqa: S101 - success is only believed with an outcome
+    return _record_success(status, outcome, job.finished_at or rfc3339(now), now)
+
+
+def _record_success(status: Status, outcome: Outcome, finished_at: str, now: datetime) -> Status:
     progress = ProgressStatus(
         chunks=outcome.chunks,
         done_seconds=round(outcome.duration_s, 3),
@@ -312,13 +325,17 @@ def _ended(
         size_bytes=outcome.size_bytes,
     )
     said = f"{outcome.chunks} chunks of {outcome.duration_s:g} s of film are out."
-    finished = observed.job.finished_at or rfc3339(now)
-    update = {"phase": "Succeeded", "message": said, "progress": progress, "finished_at": finished}
+    update = {
+        "phase": "Succeeded",
+        "message": said,
+        "progress": progress,
+        "finished_at": finished_at,
+    }
     status = status.model_copy(update=update)
     status = status.with_condition(
-        ConditionType.CHUNKS_PUBLISHED, True, Reason.ALL_CHUNKS_OUT, now, said
+        ConditionType.CHUNKS_PUBLISHED, "True", Reason.ALL_CHUNKS_OUT, now, said
     )
-    return status.with_condition(ConditionType.SUCCEEDED, True, Reason.JOB_SUCCEEDED, now)
+    return status.with_condition(ConditionType.SUCCEEDED, "True", Reason.JOB_SUCCEEDED, now)
 
 
 def record_failure(status: Status, failure: FailureStatus, now: datetime) -> Status:
@@ -337,7 +354,7 @@ def record_failure(status: Status, failure: FailureStatus, now: datetime) -> Sta
     elif not status.is_true(ConditionType.ACCEPTED):
         reason = Reason.REQUEST_INVALID
     status = status.model_copy(update=update)
-    return status.with_condition(ConditionType.SUCCEEDED, False, reason, now, said)
+    return status.with_condition(ConditionType.SUCCEEDED, "False", reason, now, said)
 
 
 # --- what others are told -----------------------------------------------------------------

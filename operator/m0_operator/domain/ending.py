@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from m0_contract.errors import ErrorCode
 from m0_contract.outcome import Outcome, parse_outcome
+
 from m0_operator.domain.observed import JobView, PodView
 from m0_operator.domain.status import FailureStatus, build_failure
 

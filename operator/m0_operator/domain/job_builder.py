@@ -14,6 +14,7 @@ from m0_contract.resource import (
     REQUEST_ANNOTATION,
     VERSION,
 )
+
 from m0_operator.domain.job_template import JobTemplate
 from m0_operator.domain.observed import CONTAINER, Resource
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from m0_contract.chunk import Progress
 from m0_contract.resource import FINALIZER, VideoChunkJobSpec
+
 from m0_operator.domain.status import Status
 
 CONTAINER = "chunker"

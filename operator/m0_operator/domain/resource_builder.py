@@ -19,6 +19,7 @@ from m0_contract.resource import (
     VideoChunkJobSpec,
     build_spec,
 )
+
 from m0_operator.domain.status import rfc3339
 
 LABEL_PROCESS_ID = f"{GROUP}/process-id"

@@ -5,11 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
-
 from m0_contract.errors import ERRORS, ErrorCode, Stage, Verdict
 from m0_contract.resource import Phase
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
 
 MAX_MESSAGE = 1024
 
@@ -158,10 +157,14 @@ class Status(_Camel):
         return found is not None and found.status == "True"
 
     def with_condition(
-        self, kind: ConditionType, ok: bool, reason: Reason, now: datetime, message: str = ""
+        self,
+        kind: ConditionType,
+        status: Literal["True", "False"],
+        reason: Reason,
+        now: datetime,
+        message: str = "",
     ) -> Self:
         """A copy that says so; the transition time moves only when the condition flips."""
-        status: Literal["True", "False"] = "True" if ok else "False"
         old = self.condition(kind)
         flipped = old is None or old.status != status
         new = Condition(
@@ -169,7 +172,9 @@ class Status(_Camel):
             status=status,
             reason=reason,
             message=cap(message or SENTENCES[reason]),
-            last_transition_time=rfc3339(now) if old is None or flipped else old.last_transition_time,
+            last_transition_time=rfc3339(now)
+            if old is None or flipped
+            else old.last_transition_time,
             observed_generation=self.observed_generation,
         )
         kept = tuple(item for item in self.conditions if item.type != kind)

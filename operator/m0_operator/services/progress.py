@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from pydantic import ValidationError
-
 from m0_contract.chunk import Progress
+from pydantic import ValidationError
 
 SHOW_EVERY_S = 1.0
 

@@ -8,6 +8,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from m0_operator.errors import TRY_AGAIN
+
 logger = logging.getLogger(__name__)
 
 FIRST_BACKOFF_S = 0.5
@@ -66,10 +68,10 @@ class WorkQueue:
             self._active.add(key)
             try:
                 await work(key)
-            except Exception:  # a worker outlives whatever one key does to it
+            except Exception as error:  # noqa: BLE001 - a worker outlives whatever a key does to it
                 self._active.discard(key)
                 self._again.discard(key)
-                self._put_off(key)
+                self._put_off(key, error)
             else:
                 self._active.discard(key)
                 self._failures.pop(key, None)
@@ -78,13 +80,14 @@ class WorkQueue:
                     self.add(key)
         self._ready.put_nowait("")
 
-    def _put_off(self, key: str) -> None:
+    def _put_off(self, key: str, error: Exception) -> None:
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         delay_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2.0 ** min(failures, 10))
         logger.warning(
             "Reconcile failed, tried again later",
-            exc_info=True,
-            extra={"resource": key, "retry_s": delay_s},
+            # Known errors say all in their message; a bug needs its place.
+            exc_info=None if isinstance(error, TRY_AGAIN) else error,
+            extra={"resource": key, "retry_s": delay_s, "reason": str(error)},
         )
         self.add_after(key, delay_s)

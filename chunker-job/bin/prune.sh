@@ -1,0 +1,21 @@
+#!/bin/sh
+# Removes from a virtual environment what the chunker never loads. Usage: prune.sh VENV
+set -eu
+site=$(echo "$1"/lib/python3*/site-packages)
+cd "$site"
+
+rm -rf pip pip-*.dist-info "$1"/bin/pip*
+
+# botocore: one directory of descriptions for each AWS service. S3 is what is spoken; STS, SSO
+# and sign-in are where credentials may come from (roles, web identity); the files beside the
+# directories (endpoints, partitions, retry rules) serve all of them.
+for service in botocore/data/*/; do
+    case $(basename "$service") in
+        s3|sts|sso|sso-oidc|signin) ;;
+        *) rm -rf "$service" ;;
+    esac
+done
+
+# C headers, Cython sources and type stubs: for building against a library, not for running it.
+find . \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.h' -o -name '*.c' \) -type f -delete
+find . -type d \( -name tests -o -name test \) -prune -exec rm -rf {} +

@@ -1,0 +1,106 @@
+"""Telling M1 of a chunk, and the operator how far the Job has come."""
+
+import asyncio
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+from m0_contract.chunk import ChunkMessage, Progress
+from m0_contract.errors import ErrorCode, Stage
+from m0_contract.request import VideoRequest
+
+from m0_chunker.errors import ChunkerError
+
+if TYPE_CHECKING:
+    from m0_wire.broker import Broker
+
+ATTEMPTS = 4
+FIRST_DELAY_S = 0.5
+
+
+class Announcer(Protocol):
+    """Where chunk messages go."""
+
+    async def announce(self, message: ChunkMessage) -> None:
+        """Hand the message over; returns when it is safe.
+
+        Raises:
+            ChunkerError: PUBLISH_UNROUTABLE, BROKER_UNREACHABLE.
+        """
+        ...
+
+    async def report(self, progress: Progress) -> None:
+        """Say how far it is; may be lost."""
+        ...
+
+
+class StdoutAnnouncer:
+    """JSON lines on standard output."""
+
+    def __init__(self, request: VideoRequest) -> None:
+        self._request = request
+
+    async def announce(self, message: ChunkMessage) -> None:
+        """See `Announcer`."""
+        try:
+            sys.stdout.write(message.to_json(self._request) + "\n")
+            sys.stdout.flush()
+        except OSError as error:
+            raise ChunkerError(
+                ErrorCode.CHUNK_FAILED,
+                f"standard output was closed: {error.strerror}",
+                stage=Stage.PUBLISH,
+            ) from error
+
+    async def report(self, progress: Progress) -> None:
+        """The log says it already."""
+
+
+class BrokerAnnouncer:
+    """RabbitMQ: confirmed, persistent, mandatory."""
+
+    def __init__(
+        self, broker: "Broker", request: VideoRequest, *, results_queue: str, progress_queue: str
+    ) -> None:
+        """`broker` must be connected."""
+        self._broker, self._request = broker, request
+        self._results_queue, self._progress_queue = results_queue, progress_queue
+
+    async def announce(self, message: ChunkMessage) -> None:
+        """See `Announcer`; the message id is the same whenever the chunk is."""
+        from m0_wire.errors import (  # noqa: PLC0415 - only where there is a broker
+            BrokerUnavailableError,
+            UnroutableError,
+        )
+
+        body = message.to_json(self._request).encode()
+        identity = f"{message.process_id}/{message.chunk_id}/{message.chunk_hash[:16]}"
+        headers = {
+            "x-m0-process-id": str(message.process_id),
+            "x-m0-chunk-id": message.chunk_id,
+        }
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await self._broker.publish(
+                    self._results_queue, body, headers=headers, message_id=identity[:255]
+                )
+            except UnroutableError as error:
+                raise ChunkerError(ErrorCode.PUBLISH_UNROUTABLE, str(error)) from error
+            except BrokerUnavailableError as error:
+                if attempt == ATTEMPTS:
+                    raise ChunkerError(ErrorCode.BROKER_UNREACHABLE, str(error)) from error
+                await asyncio.sleep(FIRST_DELAY_S * 2 ** (attempt - 1))
+            else:
+                return
+
+    async def report(self, progress: Progress) -> None:
+        """See `Announcer`; nobody may be listening."""
+        from m0_wire.errors import WireError  # noqa: PLC0415 - only where there is a broker
+
+        with contextlib.suppress(WireError):
+            await self._broker.publish(
+                self._progress_queue,
+                progress.model_dump_json().encode(),
+                mandatory=False,
+                persistent=False,
+            )

@@ -1,0 +1,76 @@
+"""Chunk rows, through the backend's GraphQL mutations."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from m0_contract.chunk import ChunkMessage
+from m0_contract.errors import ErrorCode
+
+from m0_chunker.errors import ChunkerError
+
+ATTEMPTS = 4
+FIRST_DELAY_S = 0.5
+
+
+class Database(Protocol):
+    """Where a chunk becomes a row."""
+
+    async def record(self, message: ChunkMessage) -> None:
+        """Create the row; returns when it exists.
+
+        Raises:
+            ChunkerError: DATABASE_*.
+        """
+        ...
+
+
+class NoDatabase:
+    """For a person at a terminal, without a backend."""
+
+    async def record(self, message: ChunkMessage) -> None:
+        """Do nothing."""
+
+
+class GraphqlDatabase:
+    """See `Database`."""
+
+    def __init__(self, mutate: Callable[[str, dict[str, object]], Awaitable[None]]) -> None:
+        """`mutate` is `m0_wire.backend.Backend.mutate`."""
+        self._mutate = mutate
+
+    async def record(self, message: ChunkMessage) -> None:
+        """See `Database`."""
+        from m0_wire.errors import (  # noqa: PLC0415 - only where there is a backend
+            BackendRejectedError,
+            BackendUnavailableError,
+        )
+
+        live = message.inference_modality == "live"
+        name = "createLiveChunk" if live else "createBatchChunk"
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await self._mutate(name, build_row(message))
+            except BackendRejectedError as error:
+                raise ChunkerError(ErrorCode.DATABASE_REJECTED, str(error)) from error
+            except BackendUnavailableError as error:
+                if attempt == ATTEMPTS:
+                    raise ChunkerError(ErrorCode.DATABASE_UNREACHABLE, str(error)) from error
+                await asyncio.sleep(FIRST_DELAY_S * 2 ** (attempt - 1))
+            else:
+                return
+
+
+def build_row(message: ChunkMessage) -> dict[str, object]:
+    """The mutation's variables, named as the contract has them."""
+    return {
+        "chunk_hash": message.chunk_hash,
+        "process_id": message.process_id,
+        "chunk_id": message.chunk_id,
+        "chunk_duration": message.duration,
+        "start_time": message.start_time,
+        "end_time": message.end_time,
+        "time_offset": message.time_offset,
+        "cloud_path": message.cloud_stream_path,
+        "cache_path": message.cache_path,
+    }

@@ -1,0 +1,91 @@
+"""A finished chunk: its place in the film and its bytes."""
+
+import io
+from dataclasses import dataclass
+from typing import IO
+
+
+class ChunkBody(io.RawIOBase):
+    """A chunk's bytes as one seekable file: a head in memory, then a span of a spool.
+
+    The muxer writes the index last, players want it first; joining both here spares a
+    second copy of the chunk.
+    """
+
+    def __init__(self, head: bytes, spool: IO[bytes], offset: int, length: int) -> None:
+        """Args:
+        head: what comes first.
+        spool: holds the rest; closed (and so deleted) with this.
+        offset: where in `spool` the rest begins, bytes.
+        length: of the rest, bytes.
+        """
+        super().__init__()
+        self._head, self._spool = head, spool
+        self._offset, self._length = offset, length
+        self._position = 0
+
+    def __len__(self) -> int:
+        return len(self._head) + self._length
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """The position, bytes."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """As files do."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self)}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As files do; a short read at the seam between head and rest only for `size` >= 0."""
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(2**20), b""))
+        position = self._position
+        if position < len(self._head):
+            data = self._head[position : position + size]
+        else:
+            start = position - len(self._head)
+            self._spool.seek(self._offset + start)
+            data = self._spool.read(max(0, min(size, self._length - start)))
+        self._position += len(data)
+        return data
+
+    def close(self) -> None:
+        """Release the bytes, wherever they are."""
+        self._spool.close()
+        super().close()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A finished chunk.
+
+    Attributes:
+        chunk_id: from 1.
+        start_s: where it begins in the film, seconds since the film's start.
+        end_s: where it ends; the next one's start.
+        sha256: of its bytes, lower-case hex.
+        md5: of its bytes; what stores check an upload with.
+        body: its bytes; to be closed by the one who takes the chunk.
+    """
+
+    chunk_id: int
+    start_s: float
+    end_s: float
+    sha256: str
+    md5: bytes
+    body: ChunkBody
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the body."""
+        return len(self.body)

@@ -1,0 +1,163 @@
+"""`m0-chunker --request FILE`: reads the request, runs the line, says how it ended.
+
+Exit codes and the termination message are the contract's (`m0_contract.outcome`). At a
+terminal, without a broker, `file://` places are allowed and chunk messages are JSON
+lines on standard output; without a backend no row is written.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, NoReturn
+
+from m0_contract.errors import ErrorCode, Stage
+from m0_contract.outcome import ExitCode, Outcome
+from m0_contract.request import RequestError, VideoRequest, parse_request
+from pydantic import ValidationError
+
+from m0_chunker.errors import ChunkerError, StoppedError
+from m0_chunker.logs import event, log, set_up_logs
+from m0_chunker.settings import Settings
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point; ends the process."""
+    parser = _Parser(prog="m0-chunker", description="Cut one film into chunks.")
+    parser.add_argument(
+        "--request", type=Path, required=True, help="the request, JSON; see docs for its fields"
+    )
+    values = parser.parse_args(arguments)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        parser.error(f"environment: {_setting_problems(error)}")
+    set_up_logs(attempt=settings.attempt, resource=settings.resource)
+    code = _run(settings, values.request)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: that would wait for threads that are inside a stalled request. All that
+    # must be done is done, and chunk bodies have no name on disk to be left behind.
+    os._exit(code)
+
+
+def _setting_problems(error: ValidationError) -> str:
+    """Which variables are wrong; their values may be secrets and stay unsaid."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+        for item in error.errors(include_input=False, include_url=False)
+    )
+
+
+def _run(settings: Settings, path: Path) -> int:
+    started = time.monotonic()
+    try:
+        outcome, code = asyncio.run(_run_request(settings, path))
+    except ChunkerError as error:
+        outcome, code = Outcome(failure=error.to_failure()), error.exit_code
+    except Exception as error:  # noqa: BLE001 - before there was anything to tally
+        failure = _unforeseen(error)
+        outcome, code = Outcome(failure=failure.to_failure()), failure.exit_code
+    _leave_outcome(settings, outcome)
+    _say_end(outcome, time.monotonic() - started)
+    return int(code)
+
+
+def _unforeseen(error: Exception) -> ChunkerError:
+    """A bug, as a failure; the one place where a stack trace is logged."""
+    log.error("unforeseen error", exc_info=error)
+    return ChunkerError(
+        ErrorCode.INTERNAL, f"an unforeseen {type(error).__name__}; the trace is in the log"
+    )
+
+
+def _leave_outcome(settings: Settings, outcome: Outcome) -> None:
+    if settings.termination_log is None:
+        return
+    try:
+        settings.termination_log.write_text(outcome.to_termination_message())
+    except OSError as error:
+        event("outcome not written", logging.ERROR, path=settings.termination_log, reason=error)
+
+
+def _say_end(outcome: Outcome, seconds: float) -> None:
+    fields: dict[str, Any] = {
+        "chunks": outcome.chunks,
+        "mode": outcome.mode,
+        "film_s": round(outcome.duration_s, 3),
+        "size_bytes": outcome.size_bytes,
+        "took_s": round(seconds, 2),
+        "cpu_s": round(time.process_time(), 2),
+    }
+    failure = outcome.failure
+    if failure is None:
+        event("done", **fields, **(outcome.receipt or {}))
+        return
+    event(
+        "failed",
+        logging.ERROR,
+        code=failure.code.value,
+        stage=failure.stage.value,
+        chunk_id=failure.chunk_id,
+        reason=failure.message,
+        **fields,
+    )
+
+
+def _read_request(settings: Settings, path: Path) -> VideoRequest:
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise ChunkerError(
+            ErrorCode.BAD_CONFIGURATION, f"request file {path}: {error.strerror}"
+        ) from error
+    try:
+        return parse_request(body, local=settings.local)
+    except RequestError as error:
+        raise ChunkerError(error.code, str(error), stage=Stage.INTAKE, field=error.field) from error
+
+
+async def _run_request(settings: Settings, path: Path) -> tuple[Outcome, ExitCode]:
+    # Imported late: a usage error should not cost the libraries' start-up.
+    from m0_chunker.work import Work  # noqa: PLC0415
+
+    request = _read_request(settings, path)
+    async with AsyncExitStack() as stack:
+        work = await Work.open(settings, request, stack)
+        task = asyncio.ensure_future(work.run())
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+        loop.add_signal_handler(signal.SIGINT, task.cancel)
+        error: ChunkerError | None = None
+        try:
+            await task
+        except asyncio.CancelledError:
+            error = StoppedError()
+        except ChunkerError as failure:
+            error = failure
+        except Exception as bug:  # noqa: BLE001 - what nobody foresaw still has an outcome
+            error = _unforeseen(bug)
+        outcome = work.to_outcome(error)
+        if isinstance(error, StoppedError):
+            # Threads may be inside a stalled request, and leaving the loop would wait for
+            # them longer than the pod has.
+            _leave_outcome(settings, outcome)
+            _say_end(outcome, time.monotonic() - work.pipeline.tally.started)
+            os._exit(ExitCode.DISRUPTED)
+    return outcome, error.exit_code if error else ExitCode.SUCCEEDED
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Logs on stderr: readable on a terminal, one JSON object a line elsewhere.
+
+A record is a constant message with values as fields (`extra={"fields": {...}}`).
+"""
+
+import json
+import logging
+import sys
+import time
+from typing import Any
+
+log = logging.getLogger("m0.chunker")
+
+
+class _JsonFormatter(logging.Formatter):
+    def __init__(self, base: dict[str, Any]) -> None:
+        super().__init__()
+        self.base = base
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        document = {
+            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            **self.base,
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            document["trace"] = self.formatException(record.exc_info)
+        return json.dumps(document, ensure_ascii=False, default=str)
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, "fields", {})
+        values = "  ".join(f"{key}={value}" for key, value in fields.items() if value is not None)
+        mark = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
+        text = f"{mark}{record.getMessage():<22} {values}".rstrip()
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+def set_up_logs(**base: object) -> None:
+    """Send this program's log to stderr.
+
+    Args:
+        base: fields of every JSON record, e.g. process_id, attempt.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    fields = {key: value for key, value in base.items() if value is not None}
+    handler.setFormatter(_TextFormatter() if sys.stderr.isatty() else _JsonFormatter(fields))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    log.setLevel(logging.INFO)
+    # botocore logs request headers at DEBUG, and libraries warn about retries that we
+    # count ourselves; what matters of theirs is raised.
+    for name in ("botocore", "urllib3", "azure", "aiormq", "aio_pika", "gql", "httpx", "libav"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def event(message: str, level: int = logging.INFO, **fields: object) -> None:
+    """Log a constant `message` with values as fields; never a credential or a signed URL."""
+    log.log(level, message, extra={"fields": fields})

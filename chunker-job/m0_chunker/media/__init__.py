@@ -1,0 +1,1 @@
+"""Films: opening, cutting, writing. PyAV (libav*) is known here and nowhere else."""

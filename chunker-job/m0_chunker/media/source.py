@@ -1,0 +1,244 @@
+"""Opening a film: only real containers, only its own bytes, and what is inside."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NoReturn
+
+import av
+import av.logging
+from m0_contract.errors import ErrorCode, Stage
+from m0_contract.request import VideoPreprocessing
+
+from m0_chunker.errors import ChunkerError
+from m0_chunker.storage.base import SourceFile
+
+av.logging.set_level(None)
+
+DEMUXERS = "mov,matroska,mpegts,mpeg,avi,flv,ogg,wav,mp3,aac,flac,asf,mxf"
+"""Containers that hold their own data. Playlists, concat scripts, image sequences and
+everything else that names other files or hosts is not among them."""
+
+MAX_STREAMS = 100
+MAX_PIXELS = 16_384 * 16_384
+BUFFER_BYTES = 256 * 1024
+PRIMING = Fraction(1, 5)
+"""Audio encoders make audio start a little before zero; that is not the film's start."""
+
+_RATE_TOLERANCE = 5e-4
+"""Of a frame rate: 29.97 asked of a 30000/1001 film is the same, 30 is not."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """An open film.
+
+    Attributes:
+        container: libav's handle.
+        streams: what goes into the chunks: all video but cover art, all audio.
+        reference: the position in `streams` of the one whose key frames may be cut at.
+        start: of the film, in its own time stamps, seconds.
+        index_end: the latest time that the file's own sample table proves to exist,
+            seconds since the start; None where there is no such table.
+        duration: as the header says, seconds; None when unknown; to be shown, not trusted.
+        file: the bytes.
+    """
+
+    container: Any
+    streams: tuple[Any, ...]
+    reference: int
+    start: Fraction
+    index_end: Fraction | None
+    duration: Fraction | None
+    file: SourceFile
+
+    @property
+    def video(self) -> Any | None:
+        """The reference when it has pictures."""
+        stream = self.streams[self.reference]
+        return stream if stream.type == "video" else None
+
+    def close(self) -> None:
+        """Let go of the container and of the bytes."""
+        self.container.close()
+        self.file.close()
+
+
+def open_film(file: SourceFile, name: str) -> Film:
+    """Open and probe.
+
+    Args:
+        file: the bytes.
+        name: what people call it; for messages.
+
+    Raises:
+        ChunkerError: NOT_MEDIA, UNSUPPORTED_MEDIA, LIMIT_EXCEEDED, SOURCE_CORRUPT, SOURCE_*.
+    """
+    if file.size_bytes == 0:
+        raise ChunkerError(ErrorCode.NOT_MEDIA, f"{name} is empty")
+    try:
+        container = av.open(
+            file,
+            "r",
+            container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "none"},
+            metadata_errors="replace",
+            buffer_size=BUFFER_BYTES,
+            io_open=_refuse_other_files,
+        )
+    except (av.error.FFmpegError, ValueError, RuntimeError) as error:
+        raise not_media(error, file, name) from error
+    try:
+        return _probe(container, file, name)
+    except BaseException:
+        container.close()
+        raise
+
+
+def _refuse_other_files(url: str, _flags: int, _options: object) -> NoReturn:
+    raise PermissionError(f"the film names another file or host ({url[:80]})")
+
+
+def not_media(error: Exception, file: SourceFile, name: str) -> ChunkerError:
+    """What libav's refusal to open means; a store's own error comes first."""
+    if file.failure is not None:
+        return file.failure
+    reason = getattr(error, "strerror", None) or str(error)
+    return ChunkerError(
+        ErrorCode.NOT_MEDIA, f"{name} is not a film, or its index is missing ({reason})"
+    )
+
+
+def _is_media(stream: Any) -> bool:
+    if stream.type == "video":
+        cover = stream.disposition & av.stream.Disposition.attached_pic
+        return not cover and stream.codec_context is not None and stream.codec_context.width > 0
+    return (
+        stream.type == "audio"
+        and stream.codec_context is not None
+        and stream.codec_context.sample_rate > 0
+    )
+
+
+def _probe(container: Any, file: SourceFile, name: str) -> Film:
+    if len(container.streams) > MAX_STREAMS:
+        raise ChunkerError(
+            ErrorCode.LIMIT_EXCEEDED,
+            f"{name} has {len(container.streams)} streams; at most {MAX_STREAMS} are taken",
+        )
+    streams = tuple(stream for stream in container.streams if _is_media(stream))
+    if not streams:
+        if file.failure is not None:
+            raise file.failure
+        raise ChunkerError(ErrorCode.NOT_MEDIA, f"{name} has neither pictures nor sound")
+    for stream in container.streams:
+        if stream not in streams:
+            stream.discard = av.stream.Discard.all
+    kinds = [stream.type for stream in streams]
+    reference = kinds.index("video") if "video" in kinds else 0
+    _check_size(streams[reference], name)
+    start = _film_start(streams, reference)
+    index_end = _check_index(container, streams, reference, file, name)
+    duration = container.duration
+    return Film(
+        container=container,
+        streams=streams,
+        reference=reference,
+        start=start,
+        index_end=None if index_end is None else index_end - start,
+        duration=Fraction(duration, av.time_base) if duration else None,
+        file=file,
+    )
+
+
+def _check_size(stream: Any, name: str) -> None:
+    if stream.type != "video":
+        return
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > MAX_PIXELS:
+        raise ChunkerError(
+            ErrorCode.LIMIT_EXCEEDED, f"{name} has pictures of {width} x {height} pixels"
+        )
+
+
+def _film_start(streams: tuple[Any, ...], reference: int) -> Fraction:
+    starts = [
+        stream.start_time * stream.time_base for stream in streams if stream.start_time is not None
+    ]
+    if not starts:
+        return Fraction(0)
+    first = min(starts)
+    own = streams[reference].start_time
+    own_start = first if own is None else own * streams[reference].time_base
+    if first < 0 <= own_start <= first + PRIMING:
+        return Fraction(own_start)
+    return Fraction(first)
+
+
+def _check_index(
+    container: Any, streams: tuple[Any, ...], reference: int, file: SourceFile, name: str
+) -> Fraction | None:
+    """A sample table (MP4, MOV) says where every packet is: compare it with the size.
+
+    A film cut off by a broken upload is thus found before anything is published.
+    """
+    if "mov" not in container.format.name.split(","):
+        return None
+    for stream in streams:
+        entries = stream.index_entries
+        if len(entries) and entries[-1].pos + entries[-1].size > file.size_bytes:
+            missing = entries[-1].pos + entries[-1].size - file.size_bytes
+            raise ChunkerError(
+                ErrorCode.SOURCE_CORRUPT,
+                f"{name} is cut off: its index goes on for {missing} bytes after its end",
+                stage=Stage.PROBE,
+            )
+    entries = streams[reference].index_entries
+    if not len(entries):
+        return None
+    return Fraction(entries[-1].timestamp * streams[reference].time_base)
+
+
+def wants_transcode(film: Film, wanted: VideoPreprocessing) -> bool:
+    """Whether anything asked for differs from what the film has."""
+    video = film.video
+    if video is None:
+        return False
+    context = video.codec_context
+    if wanted.width not in {None, context.width} or wanted.height not in {None, context.height}:
+        return True
+    if wanted.fps is None:
+        return False
+    rates = [rate for rate in (video.average_rate, video.guessed_rate) if rate]
+    return not any(abs(float(rate) / wanted.fps - 1) < _RATE_TOLERANCE for rate in rates)
+
+
+def reading_error(error: Exception, film: Film) -> ChunkerError:
+    """What libav's failure in the middle of a film means."""
+    if isinstance(error, ChunkerError):
+        return error
+    if film.file.failure is not None:
+        return film.file.failure
+    reason = getattr(error, "strerror", None) or str(error)
+    return ChunkerError(ErrorCode.SOURCE_CORRUPT, f"the film can't be read any further: {reason}")
+
+
+def check_end(film: Film, reached: Fraction) -> None:
+    """Whether the film ended where its header said it would.
+
+    Args:
+        film: which was read to its end.
+        reached: end of the last packet, seconds since the film's start.
+
+    Raises:
+        ChunkerError: SOURCE_CORRUPT, or what the store said when reading failed.
+    """
+    if film.file.failure is not None:
+        raise film.file.failure
+    if film.duration is None or "mpegts" in film.container.format.name:
+        return
+    missing = film.duration - reached
+    if missing > max(Fraction(2), film.duration / 50):
+        raise ChunkerError(
+            ErrorCode.SOURCE_CORRUPT,
+            f"the film ends at {float(reached):.1f} s instead of {float(film.duration):.1f} s, "
+            "which its header gives",
+        )

@@ -1,0 +1,277 @@
+"""The line: cut, store, record, announce. Each chunk passes in this order, chunks in theirs.
+
+Cutting runs in a thread and blocks when it is ahead; up to `uploads` chunks are being
+stored at a time; rows and messages go out one after the other. What comes out of the
+cutter is a stream of chunks: nothing here needs to know how many there will be.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+
+from m0_contract.chunk import ChunkMessage, Progress
+from m0_contract.errors import ErrorCode
+from m0_contract.keys import ObjectUrl, cache_url, chunk_url
+from m0_contract.outcome import Integrity, Outcome
+from m0_contract.request import VideoRequest
+
+from m0_chunker.adapters.announcer import Announcer
+from m0_chunker.adapters.database import Database
+from m0_chunker.chunk import Chunk
+from m0_chunker.errors import ChunkerError, StoppedError
+from m0_chunker.logs import event
+from m0_chunker.storage.base import ObjectInfo, Store
+
+_END = None
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where chunks go.
+
+    Attributes:
+        destination: the prefix of the persistent objects.
+        cache_container: the cache's bucket, container or directory.
+        store: of both.
+        ttl_hours: life of a cached chunk, hours.
+    """
+
+    destination: ObjectUrl
+    cache_container: str
+    store: Store
+    ttl_hours: float
+
+
+@dataclass
+class Tally:
+    """How far it has come; what the outcome says when it ends, whatever way.
+
+    Attributes:
+        chunks: announced.
+        done_s: seconds of the film in them.
+        size_bytes: of them, counted once.
+        mode: `copy` or `transcode`.
+        total_s: the film's length as its header says, seconds.
+        integrity: set by the cutter at its end.
+        first_chunk_s: seconds from the start to the first message.
+    """
+
+    chunks: int = 0
+    done_s: float = 0.0
+    size_bytes: int = 0
+    mode: str | None = None
+    total_s: float | None = None
+    integrity: Integrity | None = None
+    first_chunk_s: float | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    def to_outcome(self, error: ChunkerError | None, **receipt: object) -> Outcome:
+        """The account for the operator."""
+        return Outcome(
+            chunks=self.chunks,
+            duration_s=self.done_s,
+            size_bytes=self.size_bytes,
+            mode=self.mode,
+            failure=error.to_failure() if error else None,
+            integrity=None if error else self.integrity,
+            receipt={"first_chunk_s": self.first_chunk_s, **receipt},
+        )
+
+
+class Pipeline:
+    """One video's way through."""
+
+    def __init__(
+        self,
+        request: VideoRequest,
+        places: Places,
+        database: Database,
+        announcer: Announcer,
+        *,
+        uploads: int,
+        resource: str | None = None,
+        attempt: int = 1,
+    ) -> None:
+        """Args:
+        request: what is asked for.
+        places: where chunks go.
+        database: records them.
+        announcer: announces them.
+        uploads: chunks being stored at a time.
+        resource: the VideoChunkJob's name, for progress; None sends none.
+        attempt: of the Job.
+        """
+        self._request, self._places = request, places
+        self._database, self._announcer = database, announcer
+        self._uploads = uploads
+        self._resource, self._attempt = resource, attempt
+        self.tally = Tally()
+        self._stop = threading.Event()
+
+    async def run(self, cut: Callable[[], Iterator[Chunk]]) -> None:
+        """Take chunks from `cut` until it ends.
+
+        Args:
+            cut: called in a thread; its iterator is closed there too.
+
+        Raises:
+            ChunkerError: the first failure; chunks announced before it stay.
+        """
+        # One more than are being stored: the cutter may be a chunk ahead, and then waits.
+        stored: asyncio.Queue[tuple[Chunk, asyncio.Task[None]] | None] = asyncio.Queue(
+            max(1, self._uploads - 1)
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._announce_all(stored))
+                await self._cut_all(cut, stored, group)
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from None
+        finally:
+            self._stop.set()
+
+    async def _cut_all(
+        self,
+        cut: Callable[[], Iterator[Chunk]],
+        stored: "asyncio.Queue[tuple[Chunk, asyncio.Task[None]] | None]",
+        group: asyncio.TaskGroup,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+
+        async def hand_over(chunk: Chunk) -> None:
+            await stored.put((chunk, group.create_task(self._store(chunk))))
+
+        def pump() -> None:
+            chunks = cut()
+            try:
+                for chunk in chunks:
+                    self.check_stop()
+                    asyncio.run_coroutine_threadsafe(hand_over(chunk), loop).result()
+            finally:
+                chunks.close()  # type: ignore[attr-defined]
+
+        try:
+            await asyncio.to_thread(pump)
+        except asyncio.CancelledError:
+            self._stop.set()
+            raise
+        await stored.put(_END)
+
+    def check_stop(self) -> None:
+        """Called by the cutter now and then.
+
+        Raises:
+            StoppedError: nobody waits for its chunks any more.
+        """
+        if self._stop.is_set():
+            raise StoppedError
+
+    async def _store(self, chunk: Chunk) -> None:
+        """Both objects of a chunk, persistent first, so that the cache may copy it."""
+        request, places = self._request, self._places
+        persistent = chunk_url(places.destination, chunk.chunk_id)
+        cached = cache_url(
+            places.destination, places.cache_container, request.process_id, chunk.chunk_id
+        )
+        info = ObjectInfo(chunk.sha256, chunk.md5, chunk.start_s, chunk.end_s)
+        expires = datetime.now(UTC) + timedelta(hours=places.ttl_hours)
+        cache_info = ObjectInfo(
+            chunk.sha256,
+            chunk.md5,
+            chunk.start_s,
+            chunk.end_s,
+            expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            places.ttl_hours,
+        )
+
+        def work() -> None:
+            places.store.put(persistent, chunk.body, info)
+            if not places.store.copy(persistent, cached, cache_info):
+                places.store.put(cached, chunk.body, cache_info)
+
+        try:
+            await asyncio.to_thread(work)
+        except ChunkerError as error:
+            error.chunk_id = error.chunk_id or chunk.chunk_id
+            raise
+        finally:
+            chunk.body.close()
+
+    async def _announce_all(
+        self, stored: "asyncio.Queue[tuple[Chunk, asyncio.Task[None]] | None]"
+    ) -> None:
+        while (entry := await stored.get()) is not _END:
+            chunk, storing = entry
+            await storing
+            message = self._build_message(chunk)
+            try:
+                await self._database.record(message)
+                await self._announcer.announce(message)
+            except ChunkerError as error:
+                error.chunk_id = error.chunk_id or chunk.chunk_id
+                raise
+            await self._count(chunk)
+
+    def _build_message(self, chunk: Chunk) -> ChunkMessage:
+        request, places = self._request, self._places
+        cached = cache_url(
+            places.destination, places.cache_container, request.process_id, chunk.chunk_id
+        )
+        return ChunkMessage(
+            process_id=request.process_id,
+            chunk_id=chunk.chunk_id,
+            chunk_hash=chunk.sha256,
+            cloud_stream_path=str(chunk_url(places.destination, chunk.chunk_id)),
+            cache_path=str(cached),
+            start_time=chunk.start_s,
+            end_time=chunk.end_s,
+            duration=float(Fraction(str(chunk.end_s)) - Fraction(str(chunk.start_s))),
+            time_offset=chunk.start_s,
+            inference_config=request.inference_config,
+            inference_modality=request.inference_modality,
+        )
+
+    async def _count(self, chunk: Chunk) -> None:
+        tally = self.tally
+        tally.chunks += 1
+        tally.done_s = chunk.end_s
+        tally.size_bytes += chunk.size_bytes
+        if tally.first_chunk_s is None:
+            tally.first_chunk_s = round(time.monotonic() - tally.started, 3)
+        percent = min(100, round(100 * chunk.end_s / tally.total_s)) if tally.total_s else None
+        event(
+            "chunk announced",
+            chunk_id=chunk.chunk_id,
+            start_s=round(chunk.start_s, 3),
+            end_s=round(chunk.end_s, 3),
+            size_bytes=chunk.size_bytes,
+            percent=percent,
+        )
+        if self._resource:
+            progress = Progress(
+                resource=self._resource,
+                attempt=self._attempt,
+                chunks=tally.chunks,
+                done_s=tally.done_s,
+                total_s=tally.total_s,
+                size_bytes=tally.size_bytes,
+            )
+            await self._announcer.report(progress)
+
+
+def _first(errors: BaseExceptionGroup) -> BaseException:
+    """The failure that ended the group, rather than those that followed from it."""
+    flat = [
+        _first(error) if isinstance(error, BaseExceptionGroup) else error
+        for error in errors.exceptions
+    ]
+    foreseen = [
+        error
+        for error in flat
+        if isinstance(error, ChunkerError) and error.code is not ErrorCode.DISRUPTED
+    ]
+    return (foreseen or flat)[0]

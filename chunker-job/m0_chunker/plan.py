@@ -1,0 +1,69 @@
+"""Where to cut: pure arithmetic on exact times.
+
+Times are `Fraction`s of a second since the film's start, so that nothing drifts in a
+ten-hour film. A boundary is the first key frame at or after a nominal time k·D. Nominal
+times are counted from the film's start, never from the boundary before, so errors do not
+add up, and a boundary depends only on the one before it, not on where reading began.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
+
+
+@dataclass(frozen=True, slots=True)
+class CutPlan:
+    """The rule that boundaries follow.
+
+    Attributes:
+        duration: D, the wanted length of a chunk, seconds.
+        tail_fraction: no chunk is shorter than this part of D, unless the film is.
+        tolerance: how far before k·D a key frame still counts as being at it, seconds;
+            half a tick of the film's clock, which may not be able to say k·D exactly.
+    """
+
+    duration: Fraction
+    tail_fraction: Fraction = Fraction(1, 2)
+    tolerance: Fraction = Fraction(0)
+
+    @property
+    def shortest(self) -> Fraction:
+        """The least length of a chunk, seconds."""
+        return self.duration * self.tail_fraction
+
+    def next_nominal(self, last: Fraction) -> Fraction:
+        """The k·D that the boundary after `last` is looked for at.
+
+        After a boundary that came very late (a long GOP) the nearest k·D would make a
+        runt: then it is the one after.
+        """
+        step = max(
+            ceil((last - self.tolerance + self.shortest) / self.duration),
+            floor((last + self.tolerance) / self.duration) + 1,
+        )
+        return step * self.duration
+
+    def is_boundary(self, key_frame: Fraction, last: Fraction) -> bool:
+        """Whether a key frame at this time ends the chunk that began at `last`."""
+        return key_frame + self.tolerance >= self.next_nominal(last)
+
+    def is_enough(self, boundary: Fraction, known_end: Fraction) -> bool:
+        """Whether what follows `boundary` is sure to be long enough for a chunk."""
+        return known_end - boundary >= self.shortest - self.tolerance
+
+
+def plan_cuts(plan: CutPlan, key_frames: list[Fraction], end: Fraction) -> list[Fraction]:
+    """All boundaries of a film whose key frames and end are known, start and end included.
+
+    What the splitter does on the fly; here for tests and for people.
+
+    Args:
+        plan: the rule.
+        key_frames: ascending, seconds since the film's start.
+        end: seconds since the film's start.
+    """
+    cuts = [Fraction(0)]
+    for time in key_frames:
+        if plan.is_boundary(time, cuts[-1]) and plan.is_enough(time, end):
+            cuts.append(time)
+    return [*cuts, end]

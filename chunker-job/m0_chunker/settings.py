@@ -1,0 +1,102 @@
+"""The deployment's settings of the chunker: one frozen object, built at the entry.
+
+AWS credentials and region are not here: botocore reads its own AWS_* variables, shared
+files and workload identity, and no value of theirs ever passes through M0's code.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from m0_contract.chunk import PROGRESS_QUEUE, RESULTS_QUEUE
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Environment variables, prefix `M0_`.
+
+    Attributes:
+        amqp_url: the broker; without it chunk messages go to standard output.
+        results_queue: where chunk messages go.
+        progress_queue: where the operator listens for progress.
+        graphql_url: the backend; without it no row is written.
+        graphql_token: sent as a bearer token.
+        graphql_documents: directory of documents that replace the built-in ones.
+        s3_endpoint_url: an S3 server other than AWS.
+        s3_addressing_style: `auto` is `path` for an own endpoint, AWS's choice otherwise.
+        azure_storage_connection_string: from AZURE_STORAGE_CONNECTION_STRING.
+        cache_ttl_hours: life of a cached chunk, hours.
+        cache_tagging: tag cached objects, so that a lifecycle rule can find them; needs
+            the right to tag (s3:PutObjectTagging).
+        scratch_dir: for chunks too big for memory; None takes the system's.
+        spool_bytes: a chunk up to this size stays in memory; bytes.
+        uploads: chunks being stored at a time; with the one being cut this bounds memory.
+        tail_fraction: a last chunk shorter than this part of chunk_duration joins the one
+            before, and no other chunk is shorter either.
+        threads: for decoding and encoding; 0 takes the CPU limit of the container.
+        x264_preset: speed against size when transcoding.
+        x264_crf: quality when transcoding; lower is better and bigger.
+        resource: name of the VideoChunkJob; set by the operator, so its presence also says
+            that this is no terminal: `file://` places are then refused.
+        attempt: of the Job, from 1.
+        termination_log: file for the outcome, JSON.
+        stop_grace_s: seconds that SIGTERM leaves for leaving in order.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="M0_", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    amqp_url: SecretStr | None = None
+    results_queue: str = RESULTS_QUEUE
+    progress_queue: str = PROGRESS_QUEUE
+    graphql_url: str | None = None
+    graphql_token: SecretStr | None = None
+    graphql_documents: Path | None = None
+    s3_endpoint_url: str | None = None
+    s3_addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    azure_storage_connection_string: SecretStr | None = Field(
+        default=None, validation_alias="AZURE_STORAGE_CONNECTION_STRING"
+    )
+    cache_ttl_hours: float = Field(default=24.0, gt=0)
+    cache_tagging: bool = True
+    scratch_dir: Path | None = None
+    spool_bytes: int = Field(default=32 * 2**20, ge=0)
+    uploads: int = Field(default=2, ge=1, le=16)
+    tail_fraction: float = Field(default=0.5, gt=0, le=0.9)
+    threads: int = Field(default=0, ge=0, le=64)
+    x264_preset: str = "veryfast"
+    x264_crf: int = Field(default=23, ge=0, le=51)
+    resource: str | None = None
+    attempt: int = 1
+    termination_log: Path | None = None
+    stop_grace_s: float = Field(default=1.5, gt=0)
+
+    @property
+    def local(self) -> bool:
+        """Whether a person runs it at a terminal: no operator and no broker behind it.
+
+        Only then may a request name `file://` places: one from the wire must never
+        read or write the pod's own files.
+        """
+        return self.resource is None and self.amqp_url is None
+
+    @property
+    def thread_count(self) -> int:
+        """Threads for codecs: as set, else the container's CPU limit, else 1.
+
+        Without a limit it is 1 and not the node's CPUs: libx264's output depends on the
+        number, and a retry on another node must give the same bytes.
+        """
+        return self.threads or _cgroup_cpus() or 1
+
+
+def _cgroup_cpus() -> int:
+    """The CPU limit of this container, rounded up; 0 when there is none."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
+        cpus = -(-int(quota) // int(period))
+    except (OSError, ValueError):
+        return 0
+    return max(1, min(cpus, os.cpu_count() or 1))

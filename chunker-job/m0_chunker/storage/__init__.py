@@ -1,0 +1,1 @@
+"""The stores: where films come from and chunks go to. Their libraries' errors end here."""

@@ -1,0 +1,244 @@
+"""RabbitMQ: an inbox that is asked for one message at a time, and the dead-letter queue.
+
+Polling with `basic.get` instead of consuming: nothing is prefetched, there is no
+consumer that could be cancelled, and every answer proves that the channel lives.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aiormq.exceptions import ChannelNotFoundEntity
+from m0_wire.broker import Broker, redact_url, translate_broker_errors
+from m0_wire.errors import BrokerUnavailableError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSpec:
+    """A queue to be created where it is missing; all are durable."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def _bounded(doing: str, timeout_s: float) -> AsyncIterator[None]:
+    """A deadline, and this program's errors.
+
+    Raises:
+        UnroutableError, BrokerUnavailableError: as `translate_broker_errors` says.
+    """
+    try:
+        async with translate_broker_errors(doing), asyncio.timeout(timeout_s):
+            yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # aiormq cancels its waiters when a connection goes; nobody has cancelled us.
+        raise BrokerUnavailableError(f"{doing}: the connection went away") from error
+
+
+class AmqpDelivery:
+    """One message, unacknowledged."""
+
+    def __init__(self, message: AbstractIncomingMessage, timeout_s: float) -> None:
+        self._message = message
+        self._timeout_s = timeout_s
+
+    @property
+    def body(self) -> bytes:
+        """The exact bytes."""
+        return self._message.body
+
+    @property
+    def headers(self) -> Mapping[str, Any]:
+        """AMQP headers."""
+        return self._message.headers
+
+    @property
+    def priority(self) -> int:
+        """0-9; a sender may have given more, or none."""
+        return max(0, min(9, self._message.priority or 0))
+
+    async def ack(self) -> None:
+        """It is taken care of."""
+        async with _bounded("acknowledging", self._timeout_s):
+            await self._message.ack()
+
+    async def requeue(self) -> None:
+        """It goes back; never raises, since a closed channel does the same."""
+        try:
+            async with _bounded("requeueing", self._timeout_s):
+                await self._message.nack(requeue=True)
+        except BrokerUnavailableError:
+            logger.debug("Message not requeued: its channel has gone and so it was")
+
+
+class AmqpInbox:
+    """A queue to be polled, over a connection of its own that is renewed when it breaks."""
+
+    def __init__(
+        self,
+        url: str,
+        queue: str,
+        *,
+        declare: tuple[QueueSpec, ...] = (),
+        no_ack: bool = False,
+        timeout_s: float = 10.0,
+        name: str = "",
+    ) -> None:
+        """Args:
+        name: what the broker's management shows for this connection.
+        declare: queues to create if they are missing, when connecting.
+        no_ack: messages count as delivered once sent.
+        timeout_s: bound on each exchange with the broker, seconds.
+        """
+        self._url = url
+        self._name = queue
+        self._connection_name = name or f"m0-operator {queue}"
+        self._declare = declare
+        self._no_ack = no_ack
+        self._timeout_s = timeout_s
+        self._connection: AbstractConnection | None = None
+        self._queue: AbstractQueue | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether the last exchange went well."""
+        return self._queue is not None
+
+    async def fetch(self) -> AmqpDelivery | None:
+        """The next message, or None when there is none now.
+
+        Raises:
+            BrokerUnavailableError: the next call connects anew.
+        """
+        try:
+            async with _bounded(f"asking {self._name}", self._timeout_s):
+                if self._queue is None:
+                    self._queue = await self._connect()
+                message = await self._queue.get(fail=False, no_ack=self._no_ack)
+        except BaseException:
+            await self.close()
+            raise
+        return AmqpDelivery(message, self._timeout_s) if message is not None else None
+
+    async def look(self) -> None:
+        """Only see whether the queue is there.
+
+        Raises:
+            BrokerUnavailableError: it is not, or the broker isn't; the next call connects anew.
+        """
+        try:
+            async with _bounded(f"looking at {self._name}", self._timeout_s):
+                if self._queue is None:
+                    self._queue = await self._connect()
+                await self._queue.channel.get_queue(self._name, ensure=True)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Close the connection: what is unacknowledged goes back. Never raises."""
+        connection, self._connection, self._queue = self._connection, None, None
+        if connection is None:
+            return
+        try:
+            async with _bounded("closing", 3):
+                await connection.close()
+        except BrokerUnavailableError:
+            logger.debug("Broker connection was gone already")
+
+    async def _connect(self) -> AbstractQueue:
+        self._connection = await aio_pika.connect(
+            self._url, client_properties={"connection_name": self._connection_name}
+        )
+        for spec in self._declare:
+            await self._create_if_missing(self._connection, spec)
+        channel = await self._connection.channel(publisher_confirms=False)
+        queue = await channel.get_queue(self._name, ensure=True)
+        logger.info(
+            "Connected to queue", extra={"queue": self._name, "broker": redact_url(self._url)}
+        )
+        return queue
+
+    async def _create_if_missing(self, connection: AbstractConnection, spec: QueueSpec) -> None:
+        # A failed passive declaration closes its channel, hence one for each question.
+        channel = await connection.channel(publisher_confirms=False)
+        try:
+            await channel.get_queue(spec.name, ensure=True)
+        except ChannelNotFoundEntity:
+            channel = await connection.channel(publisher_confirms=False)
+            await channel.declare_queue(
+                spec.name, durable=True, arguments=dict(spec.arguments) or None
+            )
+            logger.info("Queue created", extra={"queue": spec.name})
+        await channel.close()
+
+
+class AmqpPublisher:
+    """Confirmed publishing to one queue; connects at the first use, and again when it must."""
+
+    def __init__(self, url: str, queue: str, *, name: str, timeout_s: float = 10.0) -> None:
+        self._url = url
+        self._queue = queue
+        self._name = name
+        self._timeout_s = timeout_s
+        self._broker: Broker | None = None
+        self._lock = asyncio.Lock()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up at this moment."""
+        return self._broker is not None and self._broker.connected
+
+    async def connect(self) -> Broker:
+        """The broker, connected.
+
+        Raises:
+            BrokerUnavailableError: not within the timeout.
+        """
+        async with self._lock:
+            if self._broker is None:
+                broker = Broker(self._url, name=self._name, timeout_s=self._timeout_s)
+                try:
+                    async with _bounded("connecting", self._timeout_s):
+                        await broker.connect()
+                except BaseException:
+                    await broker.close()
+                    raise
+                self._broker = broker
+            return self._broker
+
+    async def publish(
+        self, body: bytes, *, headers: Mapping[str, Any], priority: int, message_id: str = ""
+    ) -> None:
+        """Publish and wait for the confirmation.
+
+        Raises:
+            UnroutableError: the queue does not exist.
+            BrokerUnavailableError: not confirmed within the timeout.
+        """
+        async with _bounded(f"publishing to {self._queue}", self._timeout_s):
+            broker = await self.connect()
+            await broker.publish(
+                self._queue,
+                body,
+                headers=headers,
+                priority=priority,
+                message_id=message_id or None,
+            )
+
+    async def close(self) -> None:
+        """Close the connection; never raises."""
+        if self._broker is not None:
+            await self._broker.close()
+            self._broker = None

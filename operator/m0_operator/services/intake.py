@@ -1,0 +1,247 @@
+"""A message becomes a resource, then is acknowledged.
+
+Taken one at a time and only while a slot is free: priority and backlog stay in
+the broker. Nothing is acknowledged before a resource or a dead letter holds it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Literal
+
+from m0_contract.errors import ErrorCode, Stage
+from m0_contract.request import RequestError, VideoRequest, parse_request
+from m0_contract.resource import Rejection
+
+from m0_operator.domain.deadletter import build_headers
+from m0_operator.domain.observed import Resource, parse_resource
+from m0_operator.domain.resource_builder import (
+    build_origin,
+    build_rejected,
+    build_resource,
+    same_request,
+)
+from m0_operator.domain.status import ConditionType, build_failure, cap
+from m0_operator.errors import TRY_AGAIN, AlreadyExistsError, ClusterRejectedError
+from m0_operator.services.ports import DeadLetters, Delivery, Inbox, Resources
+from m0_operator.services.slots import Slots
+
+logger = logging.getLogger(__name__)
+
+IDLE_S = 0.25
+MAX_PAUSE_S = 10.0
+GONE_TIMEOUT_S = 15.0
+CREATE_TRIES = 5
+MAX_FIELD = 256
+
+Taken = Literal["created", "duplicate", "dead-lettered"]
+
+
+class _NotYetError(Exception):
+    """The message can't be settled now: it goes back to the queue."""
+
+
+class Intake:
+    """Takes requests from the queue."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        resources: Resources,
+        dead_letters: DeadLetters,
+        *,
+        slots: Slots,
+        namespace: str,
+        wake: Callable[[str], None],
+        now: Callable[[], datetime],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Args:
+        wake: has a resource reconciled soon.
+        now: wall-clock time, UTC.
+        """
+        self._inbox = inbox
+        self._resources = resources
+        self._dead_letters = dead_letters
+        self._slots = slots
+        self._namespace = namespace
+        self._wake = wake
+        self._now = now
+        self._sleep = sleep
+        self.rounds = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Take messages until `stop`; ends after the current one."""
+        failures = 0
+        while not stop.is_set():
+            pause_s = IDLE_S
+            try:
+                if await self.step():
+                    pause_s = 0.0
+                failures = 0
+            except (*TRY_AGAIN, _NotYetError) as error:
+                failures += 1
+                pause_s = min(MAX_PAUSE_S, 0.5 * 2 ** min(failures, 6))
+                logger.warning(
+                    "Intake paused", extra={"reason": str(error), "retry_s": round(pause_s, 1)}
+                )
+            self.rounds += 1
+            if pause_s and not stop.is_set():
+                await _wait(stop, pause_s)
+
+    async def step(self) -> bool:
+        """Take one message if there is a slot for it; whether one was taken."""
+        if not self._slots.free:
+            return False
+        delivery = await self._inbox.fetch()
+        if delivery is None:
+            return False
+        try:
+            taken = await self._take(delivery)
+        except BaseException:
+            await delivery.requeue()
+            raise
+        await delivery.ack()
+        logger.info("Request taken", extra={"result": taken, "priority": delivery.priority})
+        return True
+
+    async def _take(self, delivery: Delivery) -> Taken:
+        try:
+            request = parse_request(delivery.body)
+        except RequestError as error:
+            if error.process_id is None:
+                return await self._dead_letter(delivery, error.code, str(error), error.field)
+            return await self._take_invalid(delivery, error)
+        return await self._take_valid(delivery, request)
+
+    async def _take_valid(self, delivery: Delivery, request: VideoRequest) -> Taken:
+        origin = build_origin(delivery.body, delivery.headers, delivery.priority, self._now())
+        manifest = build_resource(request, origin, self._namespace)
+        try:
+            return await self._create(delivery, manifest)
+        except ClusterRejectedError as error:
+            refusal = RequestError(
+                ErrorCode.INVALID_REQUEST,
+                f"the Kubernetes API refuses the request: {error}",
+                process_id=request.process_id,
+                inference_modality=request.inference_modality,
+            )
+            return await self._take_invalid(delivery, refusal)
+
+    async def _take_invalid(self, delivery: Delivery, error: RequestError) -> Taken:
+        assert error.process_id is not None  # noqa: S101 - the callers have looked
+        origin = build_origin(delivery.body, delivery.headers, delivery.priority, self._now())
+        rejection = Rejection(
+            code=error.code,
+            message=cap(str(error)),
+            field=cap(error.field, MAX_FIELD) if error.field else None,
+        )
+        manifest = build_rejected(
+            error.process_id, error.inference_modality, origin, rejection, self._namespace
+        )
+        try:
+            return await self._create(delivery, manifest, refusal=error)
+        except ClusterRejectedError:
+            return await self._dead_letter(
+                delivery, error.code, str(error), error.field, error.process_id
+            )
+
+    async def _create(
+        self, delivery: Delivery, manifest: dict[str, Any], refusal: RequestError | None = None
+    ) -> Taken:
+        name = manifest["metadata"]["name"]
+        for _ in range(CREATE_TRIES):
+            try:
+                created = parse_resource(await self._resources.create_resource(manifest))
+            except AlreadyExistsError:
+                raw = await self._resources.fetch_resource(name)
+            else:
+                self._slots.observe(created)
+                self._wake(name)
+                return "created"
+            if raw is None:
+                continue
+            existing = parse_resource(raw)
+            verdict = _compare(existing, manifest)
+            if verdict == "duplicate":
+                return "duplicate"
+            if verdict == "conflict":
+                return await self._refuse(delivery, existing, refusal)
+            await self._make_room(existing, verdict)
+        raise _NotYetError(f"{name} comes and goes")
+
+    async def _make_room(self, existing: Resource, verdict: "_Verdict") -> None:
+        """Wait until a finished resource has gone, so that a new one can take its name."""
+        if verdict == "replace":
+            await self._resources.delete_resource(existing.name, existing.uid)
+        waited_s = 0.0
+        while waited_s < GONE_TIMEOUT_S:
+            self._wake(existing.name)
+            await self._sleep(0.1)
+            waited_s += 0.1
+            raw = await self._resources.fetch_resource(existing.name)
+            if raw is None or raw["metadata"]["uid"] != existing.uid:
+                return
+            if verdict == "wait" and _compare(parse_resource(raw), {}) == "replace":
+                return
+        raise _NotYetError(f"{existing.name} is still there")
+
+    async def _refuse(
+        self, delivery: Delivery, existing: Resource, refusal: RequestError | None
+    ) -> Taken:
+        process_id = existing.spec.process_id
+        if refusal is not None:
+            return await self._dead_letter(
+                delivery, refusal.code, str(refusal), refusal.field, process_id
+            )
+        message = f"process_id {process_id} is used by another request, {existing.name}"
+        return await self._dead_letter(delivery, ErrorCode.CONFLICT, message, None, process_id)
+
+    async def _dead_letter(
+        self,
+        delivery: Delivery,
+        code: ErrorCode,
+        message: str,
+        field: str | None,
+        process_id: int | str | None = None,
+    ) -> Taken:
+        now = self._now()
+        headers = build_headers(
+            build_failure(code, message, stage=Stage.INTAKE, field=field),
+            delivery.headers,
+            process_id=process_id,
+            attempts=0,
+            failed_at=now,
+            first_seen_at=now,
+        )
+        await self._dead_letters.publish(
+            delivery.body, headers=headers, priority=delivery.priority, message_id=""
+        )
+        logger.warning(
+            "Request refused",
+            extra={"process_id": process_id, "code": code.value, "reason": message},
+        )
+        return "dead-lettered"
+
+
+_Verdict = Literal["duplicate", "conflict", "replace", "wait"]
+
+
+def _compare(existing: Resource, manifest: dict[str, Any]) -> _Verdict:
+    """What a message means for the resource that has its name already."""
+    status = existing.status
+    if existing.deleting:
+        return "wait"
+    if status.failed:
+        # Its dead letter may be on its way back to us before we have recorded it as sent.
+        return "replace" if status.is_true(ConditionType.DEAD_LETTERED) else "wait"
+    return "duplicate" if manifest and same_request(existing.spec, manifest) else "conflict"
+
+
+async def _wait(stop: asyncio.Event, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await stop.wait()
+    except TimeoutError:
+        return

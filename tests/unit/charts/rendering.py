@@ -1,0 +1,63 @@
+"""Renders the charts with helm, as an installation would."""
+
+import functools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+OPERATOR = ROOT / "charts" / "m0-operator"
+DEV_STACK = ROOT / "charts" / "m0-dev-stack"
+DEV_VALUES = ROOT / "hack" / "cluster" / "values-dev.yaml"
+
+Manifest = dict[str, Any]
+
+
+@functools.cache
+def find_helm() -> str | None:
+    """Helm of `make up`, of its cache, or on PATH."""
+    cache = Path(os.environ.get("M0_CACHE_DIR") or Path.home() / ".cache" / "m0")
+    for candidate in (ROOT / ".m0" / "bin" / "helm", *sorted(cache.glob("tools/helm-*/helm"))):
+        if candidate.exists():
+            return str(candidate)
+    return shutil.which("helm")
+
+
+def run_helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run helm without a cluster and without the user's own settings."""
+    helm = find_helm()
+    assert helm is not None
+    return subprocess.run(
+        [helm, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "HELM_NO_PLUGINS": "1"},
+    )
+
+
+def render(chart: Path, *arguments: str | Path) -> list[Manifest]:
+    """All manifests of a chart, release `m0` in namespace `m0`."""
+    result = run_helm("template", "m0", chart, "--namespace", "m0", *arguments)
+    assert result.returncode == 0, result.stderr
+    return [document for document in yaml.safe_load_all(result.stdout) if document]
+
+
+def find(manifests: list[Manifest], kind: str, name: str | None = None) -> Manifest:
+    """The one manifest of this kind and name."""
+    found = [m for m in manifests if m["kind"] == kind and name in {None, m["metadata"]["name"]}]
+    assert len(found) == 1, f"{len(found)} × {kind} {name}"
+    return found[0]
+
+
+def pods(manifests: list[Manifest]) -> list[tuple[str, Manifest]]:
+    """(name, pod spec) of every Deployment."""
+    return [
+        (manifest["metadata"]["name"], manifest["spec"]["template"]["spec"])
+        for manifest in manifests
+        if manifest["kind"] == "Deployment"
+    ]

@@ -1,0 +1,266 @@
+"""What the charts render: safe pods, least rights, settings that the programs know."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from m0_chunker.settings import Settings as ChunkerSettings
+from m0_operator.domain.job_template import JobTemplate
+from m0_operator.settings import GatewaySettings, OperatorSettings
+from pydantic_settings import BaseSettings
+
+from tests.unit.charts.rendering import (
+    DEV_STACK,
+    DEV_VALUES,
+    OPERATOR,
+    ROOT,
+    Manifest,
+    find,
+    pods,
+    render,
+    run_helm,
+)
+
+GOLDEN = ROOT / "tests" / "data" / "charts"
+DEV = ("-f", DEV_VALUES)
+MUTATION = "createBatchChunk.graphql"
+
+EVERYTHING = {
+    "imagePullSecrets": [{"name": "registry"}],
+    "rabbitmq": {"url": "amqp://u:p@broker/"},
+    "graphql": {
+        "url": "https://backend/graphql",
+        "existingSecret": "token",
+        "documents": {MUTATION: "mutation { x }"},
+    },
+    "chunker": {
+        "affinity": {"nodeAffinity": {}},
+        "tolerations": [{"operator": "Exists"}],
+        "nodeSelector": {"a": "b"},
+        "priorityClassName": "low",
+        "podLabels": {"kueue.x-k8s.io/queue-name": "videos"},
+        "extraEnv": [{"name": "M0_X264_PRESET", "value": "slow"}],
+        "extraVolumes": [{"name": "ca", "secret": {"secretName": "ca"}}],
+        "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+    },
+    "operator": {"nodeSelector": {"a": "b"}, "podLabels": {"x": "y"}, "podAnnotations": {"x": "y"}},
+    "gateway": {"tolerations": [{"operator": "Exists"}], "podLabels": {"x": "y"}},
+}
+
+
+@pytest.fixture(scope="module")
+def dev() -> list[Manifest]:
+    return render(OPERATOR, *DEV)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
+    values = tmp_path_factory.mktemp("values") / "values.yaml"
+    values.write_text(json.dumps(EVERYTHING))
+    return render(OPERATOR, "-f", values)
+
+
+@pytest.fixture(scope="module")
+def stack() -> list[Manifest]:
+    return render(DEV_STACK)
+
+
+def job_template(manifests: list[Manifest]) -> Manifest:
+    config = find(manifests, "ConfigMap", "m0-operator")
+    document: Manifest = json.loads(config["data"]["job.json"])
+    return document
+
+
+@pytest.mark.parametrize(
+    ("chart", "arguments"), [(OPERATOR, DEV), (DEV_STACK, ())], ids=["operator", "dev-stack"]
+)
+def test_helm_lint_finds_nothing(chart: Path, arguments: tuple[str, ...]) -> None:
+    result = run_helm("lint", "--strict", chart, *arguments)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "WARNING" not in result.stdout
+
+
+def test_the_operator_chart_renders_as_reviewed(dev: list[Manifest]) -> None:
+    """M0_UPDATE_GOLDEN=1 rewrites the file; review the difference."""
+    shown = [manifest for manifest in dev if manifest["kind"] != "CustomResourceDefinition"]
+    text = yaml.safe_dump_all(shown, sort_keys=True)
+    golden = GOLDEN / "m0-operator.yaml"
+    if os.environ.get("M0_UPDATE_GOLDEN"):
+        golden.parent.mkdir(parents=True, exist_ok=True)
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+@pytest.mark.parametrize("fixture", ["dev", "full", "stack"])
+def test_every_pod_meets_pod_security_restricted(
+    fixture: str, request: pytest.FixtureRequest
+) -> None:
+    manifests: list[Manifest] = request.getfixturevalue(fixture)
+    found = pods(manifests)
+    assert len(found) >= 2
+    for name, pod in found:
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["runAsUser"] == 10001, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        # Services named m0-… would otherwise become variables named M0_…, which are settings.
+        assert pod["enableServiceLinks"] is False, name
+        for volume in pod["volumes"]:
+            assert not volume.keys() & {"hostPath", "nfs"}, name
+        for container in pod["containers"]:
+            security = container["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False, name
+            assert security["readOnlyRootFilesystem"] is True, name
+            assert security["capabilities"] == {"drop": ["ALL"]}, name
+            assert container["resources"]["requests"].keys() == {"cpu", "memory"}, name
+            assert "memory" in container["resources"]["limits"], name
+            assert container["readinessProbe"], name
+
+
+def test_only_the_operator_has_a_token_and_rights(dev: list[Manifest]) -> None:
+    tokens = {name: pod["automountServiceAccountToken"] for name, pod in pods(dev)}
+    assert tokens == {"m0-operator": True, "m0-gateway": False}
+    assert not [m for m in dev if m["kind"] in {"ClusterRole", "ClusterRoleBinding"}]
+    binding = find(dev, "RoleBinding")
+    assert [subject["name"] for subject in binding["subjects"]] == ["m0-operator"]
+    for rule in find(dev, "Role")["rules"]:
+        assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+        assert not {"secrets", "configmaps", "pods/exec"} & set(rule["resources"])
+
+
+@pytest.mark.parametrize("fixture", ["dev", "full"])
+def test_the_operator_takes_the_job_template(fixture: str, request: pytest.FixtureRequest) -> None:
+    document = job_template(request.getfixturevalue(fixture))
+    template = JobTemplate.model_validate(document)
+    assert template.image == "m0-chunker:0.1.0"
+    assert template.service_account_name == "m0-chunker"
+
+
+def test_the_jobs_get_everything_that_was_given(full: list[Manifest]) -> None:
+    template = job_template(full)
+    assert template["affinity"] == {"nodeAffinity": {}}
+    assert template["podLabels"]["kueue.x-k8s.io/queue-name"] == "videos"
+    assert {mount["mountPath"] for mount in template["extraVolumeMounts"]} == {
+        "/ca",
+        "/etc/m0/graphql",
+    }
+    env = {entry["name"]: entry for entry in template["env"]}
+    assert env["M0_X264_PRESET"]["value"] == "slow"
+    assert env["M0_AMQP_URL"]["valueFrom"]["secretKeyRef"] == {
+        "name": "m0-broker",
+        "key": "amqp-url",
+    }
+    assert find(full, "ConfigMap", "m0-graphql")["data"] == {MUTATION: "mutation { x }"}
+
+
+def names(model: type[BaseSettings]) -> set[str]:
+    return {f"M0_{field.upper()}" for field in model.model_fields}
+
+
+@pytest.mark.parametrize("fixture", ["dev", "full"])
+def test_every_variable_is_a_setting_of_its_program(
+    fixture: str, request: pytest.FixtureRequest
+) -> None:
+    manifests = request.getfixturevalue(fixture)
+    programs = dict(pods(manifests))
+    for env, model in (
+        (programs["m0-operator"]["containers"][0]["env"], OperatorSettings),
+        (programs["m0-gateway"]["containers"][0]["env"], GatewaySettings),
+        (job_template(manifests)["env"], ChunkerSettings),
+    ):
+        unknown = {e["name"] for e in env if e["name"].startswith("M0_")} - names(model)
+        assert not unknown, f"{model.__module__} has no setting for {unknown}"
+
+
+def test_secrets_are_only_referred_to(dev: list[Manifest]) -> None:
+    assert not [manifest for manifest in dev if manifest["kind"] == "Secret"]
+    assert "m0-dev-password" not in json.dumps(dev)
+
+
+def test_a_changed_job_template_rolls_the_operator() -> None:
+    def checksum(*arguments: str) -> str:
+        deployment = find(render(OPERATOR, *DEV, *arguments), "Deployment", "m0-operator")
+        text: str = deployment["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+        return text
+
+    assert checksum() == checksum()
+    assert checksum() != checksum("--set", "chunker.backoffLimit=7")
+
+
+def test_without_a_broker_it_says_what_to_give() -> None:
+    result = run_helm("template", "m0", OPERATOR)
+    assert result.returncode != 0
+    assert "--set rabbitmq.existingSecret=NAME" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("maxActivJobs=3", "maxActivJobs"),
+        ("chunker.memory=3", "memory"),
+        ("maxActiveJobs=0", "maxActiveJobs"),
+        ("handedOverStatus=DONE", "handedOverStatus"),
+        ("graphql.url=backend:8400", "graphql/url"),
+        ("graphql.documents.createChunk=x", "createChunk"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(setting: str, complaint: str) -> None:
+    result = run_helm("template", "m0", OPERATOR, *DEV, "--set", setting)
+    assert result.returncode != 0
+    assert complaint in result.stderr
+
+
+def test_upgrading_brings_the_definition_and_uninstalling_keeps_it(dev: list[Manifest]) -> None:
+    rendered = find(dev, "CustomResourceDefinition")
+    assert rendered["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    source = yaml.safe_load((ROOT / "crds" / "videochunkjobs.yaml").read_text())
+    assert rendered["spec"] == source["spec"]
+    without = render(OPERATOR, *DEV, "--set", "crds.install=false")
+    assert not [m for m in without if m["kind"] == "CustomResourceDefinition"]
+
+
+def test_names_do_not_repeat_the_word_operator() -> None:
+    result = run_helm("template", "m0-operator", OPERATOR, *DEV)
+    found = [m for m in yaml.safe_load_all(result.stdout) if m]
+    assert {m["metadata"]["name"] for m in found if m["kind"] == "Deployment"} == {
+        "m0-operator",
+        "m0-gateway",
+    }
+
+
+def test_the_dev_stack_keeps_to_its_fixed_names_and_ports(stack: list[Manifest]) -> None:
+    services = {
+        manifest["metadata"]["name"]: {
+            port["port"]: port["nodePort"] for port in manifest["spec"]["ports"]
+        }
+        for manifest in stack
+        if manifest["kind"] == "Service"
+    }
+    assert services == {
+        "m0-rabbitmq": {5672: 30672, 15672: 30156},
+        "m0-s3": {8333: 30833},
+        "m0-azurite": {10000: 30100},
+        "m0-postgres": {5432: 30432},
+        "m0-backend": {8400: 30400},
+    }
+
+
+def test_the_dev_stack_has_the_contracts_queues_and_no_others(stack: list[Manifest]) -> None:
+    secret = find(stack, "Secret", "m0-dev-rabbitmq")
+    queues = json.loads(secret["stringData"]["definitions.json"])["queues"]
+    assert {queue["name"]: queue["arguments"] for queue in queues} == {
+        "M0_PRIORITY_QUEUE": {"x-max-priority": 10},
+        "M0_RESULTS_QUEUE": {},
+        "M0_DEADLETTER_QUEUE": {},
+    }
+    assert all(queue["durable"] for queue in queues)
+
+
+def test_the_stores_secret_holds_only_names_of_variables(stack: list[Manifest]) -> None:
+    assert find(stack, "Secret", "m0-dev-stores")["stringData"].keys() == {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_REGION",
+        "AZURE_STORAGE_CONNECTION_STRING",
+    }

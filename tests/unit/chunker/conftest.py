@@ -1,0 +1,127 @@
+"""Films to cut, made once a session, and a way to cut them as a person at a terminal does."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def _load_films() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("m0_test_films", ROOT / "tests/films.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+FILMS = _load_films()
+
+
+@pytest.fixture(scope="session")
+def make_film(tmp_path_factory: pytest.TempPathFactory):
+    """`make_film("name.mp4", seconds=…)` → path; the same film is made only once."""
+    directory = tmp_path_factory.mktemp("films")
+
+    def make(name: str, **features: Any) -> Path:
+        path = directory / name
+        return path if path.exists() else FILMS.make_film(path, FILMS.Film(**features))
+
+    return make
+
+
+@dataclass
+class Run:
+    """How a run of `m0-chunker` ended."""
+
+    code: int
+    messages: list[dict]
+    outcome: dict
+    stderr: str
+    directory: Path
+    scratch: list[str] = field(default_factory=list)
+
+    def chunk(self, number: int) -> Path:
+        return self.directory / "out" / f"chunk_{number:03d}.mp4"
+
+    @property
+    def chunks(self) -> list[Path]:
+        return sorted((self.directory / "out").glob("*.mp4"))
+
+
+def environment(directory: Path, **more: str) -> dict[str, str]:
+    """What the chunker needs, and nothing of the tester's own deployment."""
+    keep = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("M0_", "AWS_", "AZURE_"))
+    }
+    path = os.pathsep.join(str(ROOT / name) for name in ("contract", "wire", "chunker-job"))
+    scratch = directory / "scratch"
+    scratch.mkdir(exist_ok=True)
+    return keep | {
+        "PYTHONPATH": path,
+        "M0_SCRATCH_DIR": str(scratch),
+        "M0_TERMINATION_LOG": str(directory / "termination-log"),
+        **more,
+    }
+
+
+def build_request(film: Path | str, directory: Path, duration: float, **preprocessing) -> dict:
+    """A request from `film` into `directory`/out and `directory`/cache."""
+    return {
+        "process_id": 101,
+        "inference_modality": "batch",
+        "cloud_stream_path": film if isinstance(film, str) else film.as_uri(),
+        "destination_prefix": (directory / "out").as_uri(),
+        "cache_container_name": (directory / "cache").as_uri(),
+        "video_preprocessing": {"chunk_duration": duration, **preprocessing},
+        "inference_config": {"model": "any"},
+    }
+
+
+@pytest.fixture
+def start_chunker(tmp_path: Path):
+    """`start_chunker(film, duration, env={…}, fps=…)` → a process, its output piped."""
+
+    def start(film: Path | str, duration: float, env: dict | None = None, **preprocessing):
+        request = tmp_path / "request.json"
+        request.write_text(json.dumps(build_request(film, tmp_path, duration, **preprocessing)))
+        return subprocess.Popen(
+            [sys.executable, "-m", "m0_chunker.cli", "--request", str(request)],
+            env=environment(tmp_path, **(env or {})),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture
+def run_chunker(start_chunker, tmp_path: Path):
+    """As `start_chunker`, to its end → `Run`."""
+
+    def run(film: Path | str, duration: float, env: dict | None = None, **preprocessing) -> Run:
+        process = start_chunker(film, duration, env, **preprocessing)
+        stdout, stderr = process.communicate(timeout=60)
+        log = tmp_path / "termination-log"
+        return Run(
+            process.returncode,
+            [json.loads(line) for line in stdout.splitlines()],
+            json.loads(log.read_text()) if log.exists() else {},
+            stderr,
+            tmp_path,
+            [entry.name for entry in (tmp_path / "scratch").iterdir()],
+        )
+
+    return run

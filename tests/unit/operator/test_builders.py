@@ -1,0 +1,121 @@
+"""Golden manifests: `M0_WRITE_GOLDEN=1 pytest …` rewrites them; the diff is the review."""
+
+import copy
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from m0_contract.outcome import PERMANENT_EXIT_CODES
+from m0_contract.request import parse_request
+from m0_contract.resource import FINALIZER, build_spec
+
+from m0_operator.domain.job_builder import build_job, job_name, label_value
+from m0_operator.domain.job_template import JobTemplate
+from m0_operator.domain.observed import parse_resource
+from m0_operator.domain.resource_builder import build_origin
+
+from .conftest import World, request_body
+
+DATA = Path(__file__).parents[2] / "data" / "operator"
+
+FULL = {
+    "image": "registry.example/m0-chunker:1",
+    "imagePullSecrets": [{"name": "pull"}],
+    "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}},
+    "activeDeadlineSeconds": 3600,
+    "env": [{"name": "AWS_REGION", "value": "us-east-1"}],
+    "envFrom": [{"secretRef": {"name": "store"}}],
+    "nodeSelector": {"disk": "fast"},
+    "tolerations": [{"key": "video", "operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+    "priorityClassName": "video",
+    "serviceAccountName": "chunker",
+    "podLabels": {"team": "video"},
+    "podAnnotations": {"note": "x"},
+    "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+    "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+}
+
+
+def check_golden(name: str, manifest: dict[str, Any]) -> None:
+    path = DATA / f"{name}.yaml"
+    if os.environ.get("M0_WRITE_GOLDEN"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(manifest, sort_keys=True, allow_unicode=True))
+    assert manifest == yaml.safe_load(path.read_text())
+
+
+def resource(**changes: Any) -> Any:
+    body = request_body(**changes)
+    world = World()
+    origin = build_origin(body, {}, 5, world.now)
+    return parse_resource(
+        {
+            "metadata": {"name": "video-101", "namespace": "m0", "uid": "0123456789abcdef"},
+            "spec": build_spec(parse_request(body), origin),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "template", "changes"),
+    [
+        ("job-minimal", {"image": "m0-chunker:dev"}, {}),
+        ("job-full", FULL, {}),
+        (
+            "job-live-has-no-deadline",
+            FULL,
+            {"inference_modality": "live", "cloud_stream_path": "rtsp://c/1",
+             "destination_prefix": "s3://b/o"},
+        ),
+    ],
+    ids=["minimal", "everything set", "live"],
+)  # fmt: skip
+def test_the_job_is_as_reviewed(
+    name: str, template: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    parsed = JobTemplate.model_validate(template)
+    video = resource(**changes)
+    before = copy.deepcopy(parsed)
+    manifest = build_job(video, video.spec.to_request(), 2, parsed)
+    assert parsed == before
+    check_golden(name, manifest)
+
+
+async def test_the_resource_is_as_reviewed(world: World) -> None:
+    await world.send(request_body(), headers={"trace": "t1"}, priority=5)
+    manifest = world.cluster.resources["video-101"]
+    assert manifest["metadata"]["finalizers"] == [FINALIZER]
+    check_golden("resource", manifest)
+
+
+def test_the_pod_gets_the_request_byte_for_byte() -> None:
+    video = resource()
+    manifest = build_job(video, video.spec.to_request(), 1, JobTemplate(image="c"))
+    annotations = manifest["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["m0.sightapi.io/request"].encode() == request_body()
+
+
+def test_the_failure_policy_follows_the_exit_code_table() -> None:
+    video = resource()
+    manifest = build_job(video, video.spec.to_request(), 1, JobTemplate(image="c"))
+    ignore, fail = manifest["spec"]["podFailurePolicy"]["rules"]
+    assert ignore["action"] == "Ignore"
+    assert fail["onExitCodes"]["values"] == [int(code) for code in PERMANENT_EXIT_CODES]
+
+
+@pytest.mark.parametrize("name", ["v", "x" * 63, "a.b" * 80], ids=["short", "label", "longest"])
+def test_names_fit(name: str) -> None:
+    built = job_name(name, "0123456789abcdef", 12)
+    assert len(built) <= 63
+    assert len(label_value(name)) <= 63
+    assert built != job_name(name + "y", "0123456789abcdef", 12)
+    assert built != job_name(name, "0123456789abcdef", 13)
+
+
+def test_a_typo_in_the_template_is_an_error() -> None:
+    with pytest.raises(ValueError, match="imagePulPolicy"):
+        JobTemplate.model_validate_json(json.dumps({"image": "c", "imagePulPolicy": "Never"}))

@@ -1,0 +1,41 @@
+"""Every error has each mapping it needs; a new one without fails here."""
+
+import pytest
+from m0_wire import errors as wire
+
+from m0_operator import errors
+
+
+def leaves(kind: type[Exception]) -> set[type[Exception]]:
+    below = kind.__subclasses__()
+    return {kind} if not below else set().union(*(leaves(item) for item in below))
+
+
+def test_every_error_is_either_tried_again_or_recorded() -> None:
+    everything = leaves(errors.OperatorError) | leaves(wire.WireError)
+    again = {kind for kind in everything if issubclass(kind, errors.TRY_AGAIN)}
+    given_up = {kind for kind in everything if issubclass(kind, errors.GIVE_UP)}
+    assert again | given_up == everything
+    assert not again & given_up
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "kind"),
+    [
+        (404, "PATCH", errors.ClusterNotFoundError),
+        (409, "POST", errors.AlreadyExistsError),
+        (409, "PATCH", errors.ClusterConflictError),
+        (400, "POST", errors.ClusterRejectedError),
+        (413, "POST", errors.ClusterRejectedError),
+        (422, "POST", errors.ClusterRejectedError),
+        (401, "GET", errors.ClusterUnavailableError),
+        (403, "POST", errors.ClusterUnavailableError),
+        (429, "GET", errors.ClusterUnavailableError),
+        (500, "GET", errors.ClusterUnavailableError),
+        (504, "GET", errors.ClusterUnavailableError),
+    ],
+)
+def test_each_answer_of_the_api_has_its_error(
+    status: int, method: str, kind: type[Exception]
+) -> None:
+    assert type(errors.error_from_status(status, method, "text")) is kind

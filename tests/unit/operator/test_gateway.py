@@ -1,0 +1,142 @@
+"""The REST door over a fake queue."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import pytest
+from m0_contract.request import MAX_BODY_BYTES
+from m0_wire.errors import BrokerUnavailableError, UnroutableError
+
+from m0_operator.gateway.app import build_app
+
+from .conftest import request_body
+
+
+class FakeQueue:
+    """Implements the gateway's `Publisher`."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[bytes, int]] = []
+        self.error: Exception | None = None
+
+    async def publish(self, body: bytes, *, headers: Mapping[str, Any], priority: int) -> None:
+        if self.error is not None:
+            raise self.error
+        self.published.append((body, priority))
+
+    async def check(self) -> Mapping[str, str]:
+        return {"broker": "unavailable" if self.error else "ok", "queue": "ok"}
+
+    async def close(self) -> None:
+        return
+
+
+@pytest.fixture
+def queue() -> FakeQueue:
+    return FakeQueue()
+
+
+@pytest.fixture
+def client(queue: FakeQueue) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app=build_app(queue))
+    return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+
+
+async def post(client: httpx.AsyncClient, body: bytes) -> httpx.Response:
+    return await client.post("/api/v1/process_video", content=body)
+
+
+async def test_a_request_is_published_as_it_came_and_answered(
+    client: httpx.AsyncClient, queue: FakeQueue
+) -> None:
+    answer = await post(client, request_body())
+    assert answer.status_code == 200
+    assert answer.json().keys() == {"process_id", "status", "message"}
+    assert (answer.json()["process_id"], answer.json()["status"]) == (101, "QUEUED")
+    assert queue.published == [(request_body(), 0)]
+
+
+async def test_the_priority_goes_to_the_queue_and_not_into_the_body(
+    client: httpx.AsyncClient, queue: FakeQueue
+) -> None:
+    answer = await post(client, request_body(process_id="a-1", priority=7))
+    assert answer.json()["process_id"] == "a-1"
+    ((body, priority),) = queue.published
+    assert priority == 7
+    assert json.loads(body) == json.loads(request_body(process_id="a-1"))
+
+
+@pytest.mark.parametrize("priority", [-1, 10, True, "5", 1.5, None])
+async def test_a_bad_priority_is_named(
+    client: httpx.AsyncClient, queue: FakeQueue, priority: object
+) -> None:
+    answer = await post(client, request_body(priority=priority))
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", "priority"]
+    assert queue.published == []
+
+
+async def test_every_bad_field_is_named(client: httpx.AsyncClient, queue: FakeQueue) -> None:
+    body = request_body(destination_prefix=..., video_preprocessing={"fps": -1}, priority=99)
+    answer = await post(client, body)
+    assert answer.status_code == 422
+    assert [item["loc"] for item in answer.json()["detail"]] == [
+        ["body", "destination_prefix"],
+        ["body", "video_preprocessing", "chunk_duration"],
+        ["body", "video_preprocessing", "fps"],
+        ["body", "priority"],
+    ]
+    assert answer.json()["detail"][0]["type"] == "missing"
+    assert queue.published == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"", b"\xff", b"[]", b'{"a": NaN}', b"[" * 50_000],
+    ids=["cut off", "empty", "not UTF-8", "an array", "NaN", "nested without end"],
+)
+async def test_what_is_no_json_object_is_refused(
+    client: httpx.AsyncClient, queue: FakeQueue, body: bytes
+) -> None:
+    answer = await post(client, body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body"]
+    assert queue.published == []
+
+
+async def test_a_local_file_is_no_source(client: httpx.AsyncClient) -> None:
+    answer = await post(client, request_body(cloud_stream_path="file:///etc/passwd"))
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", "cloud_stream_path"]
+
+
+async def test_too_large_is_refused(client: httpx.AsyncClient) -> None:
+    answer = await post(client, b" " * (MAX_BODY_BYTES + 1))
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "error", [BrokerUnavailableError("amqp://u:secret@h"), UnroutableError("no queue")]
+)
+async def test_never_queued_without_the_brokers_word(
+    client: httpx.AsyncClient, queue: FakeQueue, error: Exception
+) -> None:
+    queue.error = error
+    answer = await post(client, request_body())
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert "secret" not in answer.text
+
+
+async def test_health_says_what_is_away_and_readiness_follows(
+    client: httpx.AsyncClient, queue: FakeQueue
+) -> None:
+    assert (await client.get("/readyz")).status_code == 200
+    queue.error = BrokerUnavailableError("away")
+    health = await client.get("/health")
+    assert health.status_code == 200
+    assert health.json()["dependencies"]["broker"] == "unavailable"
+    assert (await client.get("/readyz")).status_code == 503
+    assert (await client.get("/livez")).status_code == 200

@@ -1,0 +1,229 @@
+"""Intake: what each message becomes, and that nothing is acknowledged before it is safe."""
+
+import asyncio
+import base64
+
+import pytest
+
+from m0_operator.errors import ClusterRejectedError, ClusterUnavailableError
+from m0_wire.errors import BrokerUnavailableError
+
+from .conftest import SUCCESS, World, failed, request_body
+
+
+async def test_a_request_becomes_a_resource_and_is_then_acknowledged(world: World) -> None:
+    body = request_body()
+    delivery = await world.send(body, headers={"trace": "t1"}, priority=5)
+    assert delivery.acked
+    resource = world.cluster.resources["video-101"]
+    assert base64.b64decode(resource["spec"]["origin"]["body"]) == body
+    assert resource["spec"]["origin"]["priority"] == 5
+    assert resource["spec"]["origin"]["headers"] == {"trace": "t1"}
+    assert resource["metadata"]["labels"] == {"m0.sightapi.io/process-id": "101"}
+    assert world.wakes == ["video-101"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"{not json", "INVALID_JSON"),
+        (b"\xff\xfe\x00", "INVALID_JSON"),
+        (b"[1, 2]", "INVALID_JSON"),
+        (b'{"process_id": NaN}', "INVALID_JSON"),
+        (b'{"process_id": 1, "process_id": 2}', "INVALID_JSON"),
+        (b"[" * 100_000, "INVALID_JSON"),
+        (b"{}", "INVALID_REQUEST"),
+        (b'{"process_id": -1}', "INVALID_REQUEST"),
+        (b'{"process_id": true}', "INVALID_REQUEST"),
+        (b" " * 10_000_000, "REQUEST_TOO_LARGE"),
+    ],
+    ids=[
+        "not JSON",
+        "not UTF-8",
+        "no object",
+        "NaN",
+        "a key twice",
+        "nested without end",
+        "no process_id",
+        "a negative process_id",
+        "a boolean process_id",
+        "ten megabytes",
+    ],
+)
+async def test_what_can_not_be_read_is_dead_lettered_as_it_came(
+    world: World, body: bytes, code: str
+) -> None:
+    delivery = await world.send(body, headers={"trace": "t1"}, priority=3)
+    (letter,) = world.dead_letters.letters
+    assert letter["body"] == body
+    assert letter["priority"] == 3
+    assert letter["headers"]["trace"] == "t1"
+    assert letter["headers"]["x-m0-error-code"] == code
+    assert letter["headers"]["x-m0-stage"] == "intake"
+    assert world.cluster.resources == {}
+    assert delivery.acked
+
+
+async def test_a_bad_request_with_an_id_becomes_a_resource_that_says_why(world: World) -> None:
+    delivery = await world.send(request_body(destination_prefix=...))
+    rejection = world.cluster.resources["video-101"]["spec"]["rejection"]
+    assert rejection["code"] == "INVALID_REQUEST"
+    assert rejection["field"] == "destination_prefix"
+    assert delivery.acked
+
+
+async def test_a_name_that_needs_escaping_becomes_a_valid_one(world: World) -> None:
+    await world.send(request_body(process_id="Ünï/код 101 🎬"))
+    (name,) = world.cluster.resources
+    assert name.isascii()
+    assert world.cluster.resources[name]["metadata"]["labels"] == {}
+
+
+async def test_nothing_is_taken_while_no_slot_is_free() -> None:
+    world = World(limit=2)
+    for process_id in (1, 2):
+        await world.send(request_body(process_id=process_id))
+    asked = world.inbox.asked
+    third = await world.send(request_body(process_id=3))
+    assert world.inbox.asked == asked
+    assert not third.acked
+    await world.reconcile("video-1")
+    world.cluster.end_job("video-1-00000001-1", message=SUCCESS)
+    await world.reconcile("video-1")
+    await world.intake.step()
+    assert third.acked
+
+
+async def test_the_same_request_again_is_nothing_new(world: World) -> None:
+    await world.send(request_body())
+    again = await world.send(request_body())
+    assert again.acked
+    assert len(world.cluster.resources) == 1
+    assert world.dead_letters.letters == []
+
+
+async def test_another_request_under_the_same_id_is_a_conflict(world: World) -> None:
+    await world.send(request_body())
+    other = request_body(destination_prefix="elsewhere/")
+    delivery = await world.send(other)
+    (letter,) = world.dead_letters.letters
+    assert letter["body"] == other
+    assert letter["headers"]["x-m0-error-code"] == "CONFLICT"
+    assert letter["headers"]["x-m0-stage"] == "intake"
+    assert delivery.acked
+    await world.reconcile()
+    assert world.told == ["QUEUED"], "the running one is untouched"
+
+
+async def test_a_replay_of_a_failed_request_runs_again(world: World) -> None:
+    body = request_body()
+    await world.send(body)
+    await world.reconcile()
+    world.cluster.end_job(world.job(), message=failed("SOURCE_NOT_FOUND"), exit_code=65)
+    await world.reconcile()
+    letter = world.dead_letters.letters[0]
+    first_uid = world.cluster.resources["video-101"]["metadata"]["uid"]
+    delivery = await world.send(letter["body"], headers=letter["headers"])
+    assert delivery.acked
+    assert world.cluster.resources["video-101"]["metadata"]["uid"] != first_uid
+    await world.reconcile()
+    assert len(world.cluster.jobs) == 2
+    world.cluster.end_job(world.job(), message=failed("NOT_MEDIA", "probe"), exit_code=65)
+    await world.reconcile()
+    headers = world.dead_letters.letters[1]["headers"]
+    assert headers["x-m0-error-code"] == "NOT_MEDIA"
+    assert headers["x-m0-first-seen-at"] == letter["headers"]["x-m0-first-seen-at"]
+
+
+async def test_a_corrected_request_replaces_a_failed_one(world: World) -> None:
+    await world.send(request_body(destination_prefix=...))
+    await world.reconcile()
+    await world.send(request_body())
+    await world.reconcile()
+    assert len(world.cluster.jobs) == 1
+    assert len(world.dead_letters.letters) == 1
+
+
+async def test_a_replay_that_overtakes_the_record_of_its_dead_letter_is_not_lost(
+    world: World,
+) -> None:
+    await world.send(request_body())
+    await world.reconcile()
+    world.cluster.end_job(world.job(), message=failed("SOURCE_NOT_FOUND"), exit_code=65)
+    world.dead_letters.error = BrokerUnavailableError("away")
+    await world.reconcile()
+    world.dead_letters.error = None
+    first_uid = world.cluster.resources["video-101"]["metadata"]["uid"]
+    delivery = await world.send(request_body())
+    assert delivery.acked
+    assert world.cluster.resources["video-101"]["metadata"]["uid"] != first_uid
+
+
+async def test_a_message_is_given_back_when_the_cluster_is_away(world: World) -> None:
+    world.cluster.fail("create_resource")
+    world.inbox.waiting.append(delivery := _delivery())
+    with pytest.raises(ClusterUnavailableError):
+        await world.intake.step()
+    assert delivery.requeued
+    assert not delivery.acked
+
+
+async def test_a_lost_answer_to_the_creation_makes_no_second_resource(world: World) -> None:
+    world.cluster.fail("create_resource", after=True)
+    world.inbox.waiting.append(_delivery())
+    with pytest.raises(ClusterUnavailableError):
+        await world.intake.step()
+    redelivered = await world.send(request_body())
+    assert redelivered.acked
+    assert len(world.cluster.resources) == 1
+
+
+async def test_a_lost_acknowledgement_makes_no_second_resource(world: World) -> None:
+    world.inbox.waiting.append(delivery := _delivery())
+    delivery.ack_error = BrokerUnavailableError("channel closed")
+    with pytest.raises(BrokerUnavailableError):
+        await world.intake.step()
+    redelivered = await world.send(request_body())
+    assert redelivered.acked
+    assert world.dead_letters.letters == []
+
+
+async def test_a_request_that_the_api_refuses_fails_visibly(world: World) -> None:
+    world.cluster.fail("create_resource", ClusterRejectedError("spec: too deep"))
+    delivery = await world.send(request_body())
+    assert delivery.acked
+    assert "too deep" in world.cluster.resources["video-101"]["spec"]["rejection"]["message"]
+
+
+async def test_a_request_that_the_api_refuses_in_any_form_is_dead_lettered(world: World) -> None:
+    world.cluster.fail("create_resource", ClusterRejectedError("no"))
+    world.cluster.fail("create_resource", ClusterRejectedError("no"))
+    delivery = await world.send(request_body())
+    assert delivery.acked
+    assert world.dead_letters.letters[0]["headers"]["x-m0-process-id"] == 101
+
+
+async def test_a_dead_letter_that_is_not_confirmed_is_not_acknowledged(world: World) -> None:
+    world.dead_letters.error = BrokerUnavailableError("away")
+    world.inbox.waiting.append(delivery := _delivery(b"{"))
+    with pytest.raises(BrokerUnavailableError):
+        await world.intake.step()
+    assert delivery.requeued
+    assert not delivery.acked
+
+
+async def test_intake_goes_on_after_errors_and_ends_when_told(world: World) -> None:
+    world.cluster.fail("create_resource")
+    stop = asyncio.Event()
+    world.inbox.waiting.append(_delivery())
+    task = asyncio.create_task(world.intake.run(stop))
+    while not world.intake.rounds:
+        await asyncio.sleep(0)
+    stop.set()
+    await asyncio.wait_for(task, 5)
+
+
+def _delivery(body: bytes | None = None):  # noqa: ANN202
+    from fakes.wire import FakeDelivery  # noqa: PLC0415
+
+    return FakeDelivery(body or request_body())

@@ -1,0 +1,404 @@
+"""Reconcile over a fake cluster: the life of a video, and every way it can be disturbed."""
+
+import pytest
+from m0_contract.chunk import Progress
+from m0_contract.resource import FINALIZER
+
+from m0_operator.errors import (
+    ClusterConflictError,
+    ClusterRejectedError,
+    ClusterUnavailableError,
+)
+from m0_wire.errors import BackendRejectedError, BackendUnavailableError, BrokerUnavailableError
+
+from .conftest import SUCCESS, World, failed, request_body
+
+
+async def running(world: World, body: bytes | None = None) -> str:
+    await world.send(body or request_body())
+    await world.reconcile()
+    job = world.job()
+    world.cluster.run_pod(job)
+    await world.reconcile()
+    return job
+
+
+async def test_a_video_takes_eight_writes_from_message_to_end(world: World) -> None:
+    job = await running(world)
+    assert world.status()["phase"] == "Running"
+    world.cluster.end_job(job, message=SUCCESS)
+    await world.reconcile()
+    assert world.status()["phase"] == "Succeeded"
+    assert world.told == ["QUEUED", "PROCESSING"]
+    assert world.dead_letters.letters == []
+    assert world.cluster.jobs[job]["spec"]["ttlSecondsAfterFinished"] == 600
+    assert len(world.cluster.writes) == 8
+
+
+async def test_the_same_state_makes_no_writes(world: World) -> None:
+    job = await running(world)
+    world.cluster.end_job(job, message=SUCCESS)
+    await world.reconcile()
+    before = list(world.cluster.writes)
+    for _ in range(3):
+        await world.reconcile()
+    world.restart()
+    await world.reconcile()
+    assert world.cluster.writes == before
+    assert world.told == ["QUEUED", "PROCESSING"]
+
+
+async def test_success_says_what_came_of_it(world: World) -> None:
+    job = await running(world)
+    world.cluster.end_job(job, message=SUCCESS)
+    await world.reconcile()
+    status = world.status()
+    assert status["progress"] == {
+        "chunks": 5,
+        "doneSeconds": 300.0,
+        "totalSeconds": 300.0,
+        "percent": "100%",
+        "sizeBytes": 42,
+    }
+    assert (status["mode"], status["node"], status["attempts"]) == ("copy", "n1", 1)
+    assert world.condition("ChunksPublished") == ("True", "AllChunksOut")
+    assert world.condition("Succeeded") == ("True", "JobSucceeded")
+
+
+async def test_a_failed_video_is_dead_lettered_once_with_its_exact_body(world: World) -> None:
+    body = request_body()
+    await world.send(body, headers={"trace": "t1"}, priority=7)
+    await world.reconcile()
+    world.cluster.end_job(world.job(), message=failed("SOURCE_NOT_FOUND"), exit_code=65)
+    for _ in range(3):
+        await world.reconcile()
+    (letter,) = world.dead_letters.letters
+    assert letter["body"] == body
+    assert letter["priority"] == 7
+    assert letter["headers"] == {
+        "trace": "t1",
+        "x-m0-error-code": "SOURCE_NOT_FOUND",
+        "x-m0-error-message": "why",
+        "x-m0-stage": "source",
+        "x-m0-process-id": 101,
+        "x-m0-attempts": 1,
+        "x-m0-failed-at": "2026-01-01T00:00:00Z",
+        "x-m0-first-seen-at": "2026-01-01T00:00:00Z",
+    }
+    assert world.told == ["QUEUED", "FAILED"]
+    assert world.status()["failure"]["remedy"]
+
+
+async def test_a_rejected_request_fails_without_a_job(world: World) -> None:
+    await world.send(request_body(video_preprocessing={}))
+    await world.reconcile()
+    assert world.cluster.jobs == {}
+    assert world.condition("Accepted") == ("False", "RequestInvalid")
+    assert world.told == ["FAILED"]
+    headers = world.dead_letters.letters[0]["headers"]
+    assert headers["x-m0-error-field"] == "video_preprocessing.chunk_duration"
+    assert headers["x-m0-stage"] == "intake"
+
+
+# --- others are away ----------------------------------------------------------------------
+
+
+async def test_the_job_does_not_wait_for_a_backend_that_is_away(world: World) -> None:
+    world.reporter.error = BackendUnavailableError("connection refused")
+    job = await running(world)
+    assert world.condition("BackendReported") == ("False", "BackendUnavailable")
+    world.cluster.end_job(job, message=SUCCESS)
+    await world.reconcile()
+    assert world.status()["phase"] == "Succeeded"
+    assert world.told == []
+    world.reporter.error = None
+    world.wait(120)
+    await world.reconcile()
+    assert world.told == ["QUEUED", "PROCESSING"]
+    assert world.condition("BackendReported") == ("True", "StatusConfirmed")
+
+
+async def test_a_backend_that_is_away_is_asked_less_and_less_and_writes_nothing(
+    world: World,
+) -> None:
+    world.reporter.error = BackendUnavailableError("connection refused")
+    await running(world)
+    before = list(world.cluster.writes)
+    waits = []
+    for _ in range(8):
+        world.requeues.clear()
+        await world.reconcile()
+        waits.append(world.requeues[-1][1])
+        world.wait(waits[-1])
+    assert waits == sorted(waits)
+    assert waits[-1] == pytest.approx(60, abs=1)
+    assert world.cluster.writes == before
+
+
+async def test_a_refusal_by_the_backend_is_recorded_and_not_repeated(world: World) -> None:
+    world.reporter.error = BackendRejectedError("no such process")
+    job = await running(world)
+    assert world.condition("BackendReported") == ("False", "BackendRejected")
+    world.reporter.error = None
+    world.wait(600)
+    await world.reconcile()
+    assert world.told == []
+    world.cluster.end_job(job, message=SUCCESS)
+    await world.reconcile()
+    assert world.told == ["PROCESSING"]
+
+
+async def test_without_a_backend_nothing_waits_for_one() -> None:
+    world = World(reporter=None)
+    job = await running(world)
+    world.cluster.end_job(job, message=SUCCESS)
+    await world.reconcile()
+    assert world.condition("BackendReported") == ("True", "NoBackend")
+    assert world.status()["phase"] == "Succeeded"
+
+
+async def test_a_dead_letter_waits_for_the_broker_and_not_for_the_backend(world: World) -> None:
+    job = await running(world)
+    world.dead_letters.error = BrokerUnavailableError("away")
+    world.reporter.error = BackendUnavailableError("away")
+    world.cluster.end_job(job, message=failed("NOT_MEDIA", "probe"), exit_code=65)
+    await world.reconcile()
+    assert world.condition("DeadLettered") == ("False", "BrokerUnavailable")
+    world.dead_letters.error = None
+    world.wait(120)
+    await world.reconcile()
+    assert len(world.dead_letters.letters) == 1
+    assert world.condition("DeadLettered") == ("True", "Published")
+
+
+# --- crashes and lost answers -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["write is lost", "answer is lost"])
+@pytest.mark.parametrize("method", ["create_job", "patch_status"])
+async def test_one_job_whatever_is_lost_on_the_way(
+    world: World, method: str, *, after: bool
+) -> None:
+    await world.send(request_body())
+    world.cluster.fail(method, after=after)
+    with pytest.raises(ClusterUnavailableError):
+        await world.reconcile()
+    world.restart()
+    await world.reconcile()
+    assert len(world.cluster.jobs) == 1
+    assert world.condition("JobCreated") == ("True", "JobCreated")
+    assert world.status()["attempts"] == 1
+
+
+async def test_one_dead_letter_when_the_resource_changes_while_it_goes_out(world: World) -> None:
+    job = await running(world)
+    world.cluster.end_job(job, message=failed("NOT_MEDIA", "probe"), exit_code=65)
+    publish = world.dead_letters.publish
+
+    async def publish_while_somebody_writes(body: bytes, **more: object) -> None:
+        await publish(body, **more)  # type: ignore[arg-type]
+        world.cluster.touch("video-101")
+
+    world.dead_letters.publish = publish_while_somebody_writes  # type: ignore[method-assign]
+    await world.reconcile()
+    await world.reconcile()
+    assert len(world.dead_letters.letters) == 1
+    assert world.condition("DeadLettered") == ("True", "Published")
+
+
+async def test_one_dead_letter_when_its_record_fails_for_long(world: World) -> None:
+    job = await running(world)
+    world.cluster.end_job(job, message=failed("NOT_MEDIA", "probe"), exit_code=65)
+    world.dead_letters.error = BrokerUnavailableError("away")
+    await world.reconcile()
+    world.dead_letters.error = None
+    world.wait(60)
+    for _ in range(5):
+        world.cluster.fail("patch_status")
+    with pytest.raises(ClusterUnavailableError):
+        await world.reconcile()
+    await world.reconcile()
+    assert len(world.dead_letters.letters) == 1
+
+
+async def test_a_failed_read_concludes_nothing(world: World) -> None:
+    await running(world)
+    world.cluster.fail("fetch_job")
+    with pytest.raises(ClusterUnavailableError):
+        await world.reconcile()
+    assert world.status()["phase"] == "Running"
+    assert len(world.cluster.jobs) == 1
+
+
+async def test_a_conflict_is_answered_by_another_look(world: World) -> None:
+    await world.send(request_body())
+    world.cluster.fail("patch_status", ClusterConflictError("changed"))
+    with pytest.raises(ClusterConflictError):
+        await world.reconcile()
+    await world.reconcile()
+    assert len(world.cluster.jobs) == 1
+
+
+async def test_an_event_that_is_not_posted_stops_nothing(world: World) -> None:
+    await world.send(request_body())
+    world.cluster.fail("announce")
+    await world.reconcile()
+    assert world.condition("JobCreated") == ("True", "JobCreated")
+
+
+# --- Jobs ---------------------------------------------------------------------------------
+
+
+async def test_a_vanished_job_is_started_again_three_times_at_most(world: World) -> None:
+    await running(world)
+    names = set()
+    for _ in range(4):
+        names |= world.cluster.jobs.keys()
+        world.cluster.jobs.clear()
+        world.cluster.pods.clear()
+        await world.reconcile()
+    assert len(names) == 3
+    assert world.status()["failure"]["code"] == "JOB_LOST"
+    assert len(world.dead_letters.letters) == 1
+
+
+async def test_a_job_that_the_cluster_refuses_fails_the_video(world: World) -> None:
+    await world.send(request_body())
+    world.cluster.fail("create_job", ClusterRejectedError("spec.template: invalid"))
+    await world.reconcile()
+    assert world.status()["failure"]["code"] == "JOB_REFUSED"
+    assert world.condition("JobCreated") == ("False", "JobRefused")
+    assert world.told == ["QUEUED", "FAILED"]
+    assert len(world.dead_letters.letters) == 1
+
+
+async def test_a_quota_is_waited_for_and_said(world: World) -> None:
+    await world.send(request_body())
+    world.cluster.fail("create_job", ClusterUnavailableError("HTTP 403: exceeded quota"))
+    with pytest.raises(ClusterUnavailableError):
+        await world.reconcile()
+    assert world.condition("JobCreated") == ("False", "JobRefusedForNow")
+    assert "exceeded quota" in world.status()["message"]
+    await world.reconcile()
+    assert world.condition("JobCreated") == ("True", "JobCreated")
+
+
+async def test_a_pod_that_can_not_start_is_told_in_words(world: World) -> None:
+    await world.send(request_body())
+    await world.reconcile()
+    world.cluster.run_pod(world.job(), waiting={"reason": "ImagePullBackOff"})
+    await world.reconcile()
+    assert world.status()["message"] == "The pod can't start: the image c:1 can't be pulled"
+    assert world.requeues
+
+
+# --- people -------------------------------------------------------------------------------
+
+
+async def test_a_deleted_running_video_is_stopped_told_and_let_go(world: World) -> None:
+    job = await running(world)
+    resource = world.cluster.resources["video-101"]
+    await world.cluster.delete_resource("video-101", resource["metadata"]["uid"])
+    await world.reconcile()
+    assert world.cluster.jobs[job]["metadata"]["deletionTimestamp"]
+    assert world.dead_letters.letters == [], "the pod may still be announcing a chunk"
+    world.cluster.jobs.clear()
+    await world.reconcile()
+    assert world.told == ["QUEUED", "FAILED"]
+    assert world.dead_letters.letters[0]["headers"]["x-m0-error-code"] == "STOPPED"
+    assert world.cluster.resources == {}
+
+
+async def test_a_deleted_video_is_held_until_the_backend_knows(world: World) -> None:
+    await running(world)
+    world.reporter.error = BackendUnavailableError("away")
+    world.cluster.jobs.clear()
+    resource = world.cluster.resources["video-101"]
+    await world.cluster.delete_resource("video-101", resource["metadata"]["uid"])
+    await world.reconcile()
+    assert "video-101" in world.cluster.resources
+    world.reporter.error = None
+    world.wait(600)
+    await world.reconcile()
+    assert world.cluster.resources == {}
+
+
+async def test_stop_ends_the_job_and_dead_letters(world: World) -> None:
+    await running(world)
+    world.cluster.resources["video-101"]["spec"]["stop"] = True
+    await world.reconcile()
+    world.cluster.jobs.clear()
+    await world.reconcile()
+    assert world.status()["phase"] == "Stopped"
+    assert world.condition("Succeeded") == ("False", "Stopped")
+    assert len(world.dead_letters.letters) == 1
+
+
+async def test_a_suspended_video_starts_no_job(world: World) -> None:
+    await world.send(request_body())
+    world.cluster.resources["video-101"]["spec"]["suspend"] = True
+    await world.reconcile()
+    assert world.cluster.jobs == {}
+    world.cluster.resources["video-101"]["spec"]["suspend"] = False
+    await world.reconcile()
+    assert len(world.cluster.jobs) == 1
+
+
+async def test_a_resource_applied_by_hand_runs_and_gets_the_finalizer(world: World) -> None:
+    await world.cluster.create_resource(
+        {
+            "metadata": {"name": "by-hand", "namespace": "m0"},
+            "spec": {
+                "processId": 7,
+                "inferenceModality": "live",
+                "cloudStreamPath": "rtsp://camera/1",
+                "destinationPrefix": "s3://b/out",
+                "cacheContainerName": "cache",
+                "videoPreprocessing": {"chunkDuration": 10},
+            },
+        }
+    )
+    await world.reconcile("by-hand")
+    assert world.cluster.resources["by-hand"]["metadata"]["finalizers"] == [FINALIZER]
+    assert world.reporter.reports == [(7, "live", "QUEUED", None)]
+    world.cluster.end_job(world.job(), message=failed("SOURCE_UNREACHABLE"), exit_code=75)
+    await world.reconcile("by-hand")
+    assert b'"process_id":7' in world.dead_letters.letters[0]["body"]
+
+
+# --- progress -----------------------------------------------------------------------------
+
+
+async def test_progress_is_written_at_most_once_a_second(world: World) -> None:
+    await running(world)
+    for chunk in range(1, 5):
+        progress = Progress(
+            resource="video-101", attempt=1, chunks=chunk, done_s=chunk * 60, total_s=300
+        )
+        world.progress.hear(progress.model_dump_json().encode())
+        await world.reconcile()
+    assert world.cluster.writes.count("patch_progress") == 1
+    assert world.status()["progress"]["percent"] == "20%"
+    world.wait(1)
+    await world.reconcile()
+    assert world.status()["progress"]["percent"] == "80%"
+    assert world.cluster.writes.count("patch_progress") == 2
+
+
+async def test_progress_of_an_earlier_attempt_is_not_shown(world: World) -> None:
+    await running(world)
+    world.cluster.jobs.clear()
+    world.cluster.pods.clear()
+    await world.reconcile()
+    late = Progress(resource="video-101", attempt=1, chunks=4, done_s=240, total_s=300)
+    world.progress.hear(late.model_dump_json().encode())
+    await world.reconcile()
+    assert "progress" not in world.status()
+
+
+async def test_a_finished_video_frees_its_slot(world: World) -> None:
+    job = await running(world)
+    assert world.slots.active == 1
+    world.cluster.end_job(job, message=SUCCESS)
+    await world.reconcile()
+    assert world.slots.active == 0

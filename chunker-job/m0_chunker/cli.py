@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         settings = Settings()
     except ValidationError as error:
         parser.error(f"environment: {_setting_problems(error)}")
+    signal.signal(signal.SIGTERM, lambda *_: _leave_early(settings))
     set_up_logs(attempt=settings.attempt, resource=settings.resource)
     code = _run(settings, values.request)
     sys.stdout.flush()
@@ -51,6 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Not sys.exit: that would wait for threads that are inside a stalled request. All that
     # must be done is done, and chunk bodies have no name on disk to be left behind.
     os._exit(code)
+
+
+def _leave_early(settings: Settings) -> NoReturn:
+    """SIGTERM before the work began; as a container's first process we must see to it."""
+    _leave_outcome(settings, Outcome(failure=StoppedError().to_failure()))
+    os._exit(ExitCode.DISRUPTED)
 
 
 def _setting_problems(error: ValidationError) -> str:
@@ -134,6 +141,7 @@ async def _run_request(settings: Settings, path: Path) -> tuple[Outcome, ExitCod
     from m0_chunker.work import Work  # noqa: PLC0415
 
     request = _read_request(settings, path)
+    set_up_logs(process_id=request.process_id, attempt=settings.attempt, resource=settings.resource)
     async with AsyncExitStack() as stack:
         work = await Work.open(settings, request, stack)
         task = asyncio.ensure_future(work.run())

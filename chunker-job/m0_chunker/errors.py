@@ -80,6 +80,7 @@ def from_os_error(error: OSError, doing: str, stage: Stage) -> ChunkerError:
         errno.ENOENT: (ErrorCode.SOURCE_NOT_FOUND, ErrorCode.DESTINATION_NOT_FOUND),
         errno.EISDIR: (ErrorCode.NOT_MEDIA, ErrorCode.DESTINATION_NOT_FOUND),
         errno.ENOTDIR: (ErrorCode.SOURCE_NOT_FOUND, ErrorCode.DESTINATION_NOT_FOUND),
+        errno.EEXIST: (ErrorCode.SOURCE_NOT_FOUND, ErrorCode.DESTINATION_NOT_FOUND),
         errno.EACCES: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),
         errno.EPERM: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),
         errno.EROFS: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),

@@ -26,6 +26,7 @@ from m0_chunker.errors import ChunkerError, StoppedError
 from m0_chunker.logs import event
 from m0_chunker.storage.base import ObjectInfo, Store
 
+_Stored = asyncio.Queue[tuple[Chunk, asyncio.Task[None]] | None]
 _END = None
 
 
@@ -101,13 +102,13 @@ class Pipeline:
         places: where chunks go.
         database: records them.
         announcer: announces them.
-        uploads: chunks being stored at a time.
+        uploads: chunks between the cutter and their announcement, at most.
         resource: the VideoChunkJob's name, for progress; None sends none.
         attempt: of the Job.
         """
-        self._request, self._places = request, places
+        self._request, self.places = request, places
         self._database, self._announcer = database, announcer
-        self._uploads = uploads
+        self._slots = asyncio.Semaphore(uploads)
         self._resource, self._attempt = resource, attempt
         self.tally = Tally()
         self._stop = threading.Event()
@@ -121,10 +122,7 @@ class Pipeline:
         Raises:
             ChunkerError: the first failure; chunks announced before it stay.
         """
-        # One more than are being stored: the cutter may be a chunk ahead, and then waits.
-        stored: asyncio.Queue[tuple[Chunk, asyncio.Task[None]] | None] = asyncio.Queue(
-            max(1, self._uploads - 1)
-        )
+        stored: _Stored = asyncio.Queue()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._announce_all(stored))
@@ -137,13 +135,15 @@ class Pipeline:
     async def _cut_all(
         self,
         cut: Callable[[], Iterator[Chunk]],
-        stored: "asyncio.Queue[tuple[Chunk, asyncio.Task[None]] | None]",
+        stored: _Stored,
         group: asyncio.TaskGroup,
     ) -> None:
         loop = asyncio.get_running_loop()
 
         async def hand_over(chunk: Chunk) -> None:
-            await stored.put((chunk, group.create_task(self._store(chunk))))
+            # Here the cutter waits, with one chunk in its hands, when it is ahead.
+            await self._slots.acquire()
+            stored.put_nowait((chunk, group.create_task(self._store(chunk))))
 
         def pump() -> None:
             chunks = cut()
@@ -159,7 +159,7 @@ class Pipeline:
         except asyncio.CancelledError:
             self._stop.set()
             raise
-        await stored.put(_END)
+        stored.put_nowait(_END)
 
     def check_stop(self) -> None:
         """Called by the cutter now and then.
@@ -172,7 +172,7 @@ class Pipeline:
 
     async def _store(self, chunk: Chunk) -> None:
         """Both objects of a chunk, persistent first, so that the cache may copy it."""
-        request, places = self._request, self._places
+        request, places = self._request, self.places
         persistent = chunk_url(places.destination, chunk.chunk_id)
         cached = cache_url(
             places.destination, places.cache_container, request.process_id, chunk.chunk_id
@@ -201,9 +201,7 @@ class Pipeline:
         finally:
             chunk.body.close()
 
-    async def _announce_all(
-        self, stored: "asyncio.Queue[tuple[Chunk, asyncio.Task[None]] | None]"
-    ) -> None:
+    async def _announce_all(self, stored: _Stored) -> None:
         while (entry := await stored.get()) is not _END:
             chunk, storing = entry
             await storing
@@ -215,9 +213,10 @@ class Pipeline:
                 error.chunk_id = error.chunk_id or chunk.chunk_id
                 raise
             await self._count(chunk)
+            self._slots.release()
 
     def _build_message(self, chunk: Chunk) -> ChunkMessage:
-        request, places = self._request, self._places
+        request, places = self._request, self.places
         cached = cache_url(
             places.destination, places.cache_container, request.process_id, chunk.chunk_id
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 import av
 from m0_contract.errors import ErrorCode
-from m0_contract.keys import destination_url, parse_object_url
+from m0_contract.keys import cache_url, destination_url, parse_object_url
 from m0_contract.outcome import Outcome
 from m0_contract.request import VideoRequest
 
@@ -101,6 +101,7 @@ class Work:
             )
         file = self._file = self._stores.of(source.kind).open_source(source)
         try:
+            self._check_places()
             film = open_film(file, str(source))
         except BaseException:
             file.close()
@@ -109,6 +110,13 @@ class Work:
             yield from self._cut_film(film)
         finally:
             film.close()
+
+    def _check_places(self) -> None:
+        """Nothing is read of a film that can't be stored."""
+        places, identity = self.pipeline.places, self._request.process_id
+        places.store.check_container(places.destination)
+        cached = cache_url(places.destination, places.cache_container, identity, 1)
+        places.store.check_container(cached)
 
     def _cut_film(self, film: Film) -> Iterator[Chunk]:
         settings, wanted = self._settings, self._request.video_preprocessing

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from m0_operator.adapters.backend import GraphqlReporter
 from m0_operator.adapters.broker import AmqpInbox, AmqpPublisher, QueueSpec
 from m0_operator.adapters.cluster import KubernetesCluster
-from m0_operator.domain.decide import Policy
+from m0_operator.domain.actions import Policy
 from m0_operator.domain.job_template import read_job_template
 from m0_operator.domain.observed import parse_resource
 from m0_operator.errors import OperatorError
@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 WORKERS = 8
 PROGRESS_POLL_S = 0.5
 SHUTDOWN_S = 10.0
+IDENTITY: Any = "m0-operator"
 INTAKE_SILENCE_S = 120.0
 PROGRESS_QUEUE_ARGUMENTS = {"x-max-length": 10_000, "x-message-ttl": 60_000}
 PRIORITY_QUEUE_ARGUMENTS = {"x-max-priority": 10}
@@ -160,6 +161,8 @@ class App:
                 settings=build_kopf_settings(),
                 namespaces=[self._settings.namespace],
                 standalone=True,
+                # Kopf would ask for the user's name; a numeric user in a pod has none.
+                identity=IDENTITY,
                 memo=kopf.Memo(listener=self),
                 ready_flag=ready,
                 stop_flag=stop,
@@ -187,8 +190,12 @@ class App:
         while not self._stop.is_set():
             await self._pause(self._settings.resync_s)
             try:
-                for raw in await self._cluster.list_resources():
-                    self._queue.add(raw["metadata"]["name"])
+                listed = await self._cluster.list_resources()
+                # What is known but not listed has gone unheard: its slot must be freed.
+                for name in {raw["metadata"]["name"] for raw in listed} | set(
+                    self._reconciler.known
+                ):
+                    self._queue.add(name)
             except OperatorError as error:
                 logger.warning("Resync failed", extra={"reason": str(error)})
 

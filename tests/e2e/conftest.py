@@ -47,7 +47,7 @@ def source(stack: DevStack, film: Path) -> Iterator[str]:
 def request_for(source: str) -> Callable[..., dict[str, Any]]:
     """Builds the request of a process id; keyword arguments replace fields."""
 
-    def build(process_id: int, **changes: Any) -> dict[str, Any]:
+    def build(process_id: int, /, **changes: Any) -> dict[str, Any]:
         document = {
             "process_id": process_id,
             "inference_modality": "batch",

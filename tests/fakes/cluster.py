@@ -83,7 +83,7 @@ class FakeCluster:
         self._strike("fetch_pods")
         return copy.deepcopy(self.pods.get(job, []))
 
-    async def create_job(self, manifest: dict[str, Any], resource: str) -> dict[str, Any]:
+    async def create_job(self, manifest: dict[str, Any], resource: str) -> dict[str, Any]:  # noqa: ARG002
         self._strike("create_job")
         name = manifest["metadata"]["name"]
         if name in self.jobs:
@@ -96,12 +96,17 @@ class FakeCluster:
         self._strike("create_job", after=True)
         return created
 
-    async def delete_job(self, name: str, uid: str, resource: str) -> None:
+    async def delete_job(self, name: str, uid: str, resource: str) -> None:  # noqa: ARG002
         self._strike("delete_job")
         self.writes.append("delete_job")
         self.jobs[name]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 
-    async def expire_job(self, name: str, ttl_s: int, resource: str) -> None:
+    async def suspend_job(self, name: str, resource: str, *, suspend: bool) -> None:  # noqa: ARG002
+        self._strike("suspend_job")
+        self.writes.append("suspend_job")
+        self.jobs[name]["spec"]["suspend"] = suspend
+
+    async def expire_job(self, name: str, ttl_s: int, resource: str) -> None:  # noqa: ARG002
         self._strike("expire_job")
         if name not in self.jobs:
             raise ClusterNotFoundError(name)
@@ -144,7 +149,7 @@ class FakeCluster:
         self.events.append((resource["metadata"]["name"], announcement))
         self.writes.append("announce")
 
-    def count_writes(self, resource: str) -> int:
+    def count_writes(self, resource: str) -> int:  # noqa: ARG002
         return len([write for write in self.writes if write != "patch_progress"])
 
     # --- what the world does ---------------------------------------------------------------
@@ -161,7 +166,13 @@ class FakeCluster:
         self.jobs[job]["status"] = {"active": 1}
 
     def end_job(
-        self, job: str, *, message: str = "", exit_code: int = 0, reason: str = "", pods: bool = True
+        self,
+        job: str,
+        *,
+        message: str = "",
+        exit_code: int = 0,
+        reason: str = "",
+        pods: bool = True,
     ) -> None:
         terminated = {
             "exitCode": exit_code,

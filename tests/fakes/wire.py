@@ -12,6 +12,7 @@ class FakeDelivery:
     body: bytes
     headers: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 0
+    redelivered: bool = False
     acked: bool = False
     requeued: bool = False
     ack_error: Exception | None = None

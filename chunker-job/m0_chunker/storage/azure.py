@@ -81,7 +81,7 @@ class AzureStore:
         try:
             properties = blob.get_blob_properties()
         except AzureError as error:
-            raise translate(error, doing=doing, stage=Stage.SOURCE) from error
+            raise _explain(translate(error, doing=doing, stage=Stage.SOURCE), url) from error
         from azure.core import MatchConditions  # noqa: PLC0415 - only here
 
         held = {"etag": properties.etag, "match_condition": MatchConditions.IfNotModified}
@@ -100,6 +100,18 @@ class AzureStore:
             return data
 
         return RangeReader(properties.size, fetch)
+
+    def check_container(self, url: ObjectUrl) -> None:
+        """See `Store`."""
+        self._blob(url)
+        try:
+            self._service.get_container_client(url.container).get_container_properties()
+        except AzureError as error:
+            if getattr(error, "status_code", None) == 404:
+                raise ChunkerError(
+                    ErrorCode.DESTINATION_NOT_FOUND,
+                    f"there is no container {url.container!r} ({url})",
+                ) from error
 
     def put(self, url: ObjectUrl, body: "ChunkBody", info: ObjectInfo) -> None:
         """See `Store`; `validate_content` has the service check each part's MD5."""
@@ -123,3 +135,11 @@ class AzureStore:
     def copy(self, source: ObjectUrl, url: ObjectUrl, info: ObjectInfo) -> bool:  # noqa: ARG002
         """Not yet: copying inside an account needs a signed source URL."""
         return False
+
+
+def _explain(error: ChunkerError, url: ObjectUrl) -> ChunkerError:
+    if error.code is not ErrorCode.SOURCE_NOT_FOUND:
+        return error
+    return ChunkerError(
+        error.code, f"there is no blob {url.key!r} in container {url.container!r}, or no container"
+    )

@@ -81,6 +81,17 @@ class Store(Protocol):
         """
         ...
 
+    def check_container(self, url: ObjectUrl) -> None:
+        """Fail now if the bucket or container of `url` doesn't exist.
+
+        Some servers make a bucket when something is put into one that isn't there; a
+        mistyped name must be an error everywhere. What can't be found out passes.
+
+        Raises:
+            ChunkerError: DESTINATION_NOT_FOUND.
+        """
+        ...
+
     def put(self, url: ObjectUrl, body: ChunkBody, info: ObjectInfo) -> None:
         """Store `body`; the store checks it against a checksum before it says yes.
 

@@ -62,6 +62,9 @@ class FileStore:
         except OSError as error:
             raise from_os_error(error, f"opening {url.key}", Stage.SOURCE) from error
 
+    def check_container(self, url: ObjectUrl) -> None:
+        """Nothing to check: directories are made as needed."""
+
     def put(self, url: ObjectUrl, body: ChunkBody, info: ObjectInfo) -> None:  # noqa: ARG002
         """See `Store`; the file appears whole or not at all."""
         path = Path(url.key)

@@ -134,6 +134,13 @@ class S3Store:
 
         return RangeReader(head["ContentLength"], fetch)
 
+    def check_container(self, url: ObjectUrl) -> None:
+        """See `Store`; a 403 passes, since writing needs no right to list."""
+        if self._bucket_is_missing(url.container):
+            raise ChunkerError(
+                ErrorCode.DESTINATION_NOT_FOUND, f"there is no bucket {url.container!r} ({url})"
+            )
+
     def put(self, url: ObjectUrl, body: "ChunkBody", info: ObjectInfo) -> None:
         """See `Store`; Content-MD5 and x-amz-checksum-sha256 make the store check."""
         body.seek(0)
@@ -180,11 +187,16 @@ class S3Store:
         if error.code is not ErrorCode.SOURCE_NOT_FOUND:
             return error
         text = f"there is no object {url.key!r} in bucket {url.container!r}"
+        if self._bucket_is_missing(url.container):
+            text = f"there is no bucket {url.container!r} (source {url})"
+        return ChunkerError(error.code, text)
+
+    def _bucket_is_missing(self, bucket: str) -> bool:
         try:
-            self._client.head_bucket(Bucket=url.container)
+            self._client.head_bucket(Bucket=bucket)
         except ClientError as answer:
-            if answer.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
-                text = f"there is no bucket {url.container!r} (source {url})"
+            status: object = answer.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            return status == 404
         except BotoCoreError:
             pass
-        return ChunkerError(error.code, text)
+        return False

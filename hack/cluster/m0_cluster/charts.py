@@ -92,16 +92,24 @@ def install(settings: Settings, tools: Tools, release: Release) -> None:
         _forget_interrupted(settings, tools, release.name)
     argv = [tools.helm, "upgrade", "--install", release.name, str(release.chart)]
     argv += [*_where(settings), "--wait", "--timeout", WAIT]
-    argv += ["--take-ownership"]  # tests apply the custom resource definition without helm
+    # what was applied or edited by hand (a test's CRD, a `kubectl set image`) is helm's again
+    argv += ["--take-ownership", "--force-conflicts"]
     for file in release.files:
         argv += ["-f", str(file)]
     for name, value in release.values.items():
         argv += ["--set-string", f"{name}={value}"]
     note(f"{release.name}: helm upgrade --install")
+
+    def progress() -> str:
+        try:
+            late = cluster.late_pods(settings, tools, settings.namespace, "")
+        except Failure as failure:
+            return failure.what
+        return f"not ready: {', '.join(late) or 'nothing'}"
+
+    log = settings.logs / f"helm-{release.name}.log"
     try:
-        run(
-            f"helm {release.name}", argv, Job(settings.logs / f"helm-{release.name}.log", hint=HINT)
-        )
+        run(f"helm {release.name}", argv, Job(log, hint=HINT, progress=progress))
     except Failure:
         _explain(settings, tools)
         raise
@@ -166,13 +174,19 @@ def _is_whole(settings: Settings, tools: Tools, name: str) -> bool:
 
 def _explain(settings: Settings, tools: Tools) -> None:
     """Print what a person needs to see why pods are not ready."""
-    for question in (
-        ["get", "pods", "-o", "wide"],
-        ["get", "events", "--sort-by=.lastTimestamp", "--field-selector=type!=Normal"],
-    ):
-        argv = cluster.kubectl(settings, tools, "-n", settings.namespace, *question)
-        try:
-            for line in output(argv).splitlines()[-20:]:
-                note(line)
-        except Failure as failure:
-            note(failure.what)
+    events = ["get", "events", "--sort-by=.lastTimestamp", "--field-selector=type!=Normal"]
+    _show(settings, tools, ["get", "pods"])
+    _show(settings, tools, events)
+    for pod in cluster.late_pods(settings, tools, settings.namespace, ""):
+        _show(settings, tools, ["logs", pod, "--all-containers", "--tail=8"])
+
+
+def _show(settings: Settings, tools: Tools, question: list[str]) -> None:
+    argv = cluster.kubectl(settings, tools, "-n", settings.namespace, *question)
+    note(f"--- kubectl {' '.join(question)}")
+    try:
+        lines = output(argv).splitlines()
+    except Failure as failure:
+        lines = failure.what.splitlines()
+    for line in lines[-12:]:
+        note(line[:240])

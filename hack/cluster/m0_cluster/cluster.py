@@ -137,12 +137,9 @@ def wait_pods(settings: Settings, engine: Engine, tools: Tools, namespace: str) 
         Failure: some are not in time.
     """
     started = _started(settings, engine)
-    argv = kubectl(settings, tools, "-n", namespace, "get", "pods", "-o", "json")
-    argv += ["-l", "!batch.kubernetes.io/job-name"]
     begun, said = time.monotonic(), False
     while True:
-        pods = json.loads(output(argv))["items"]
-        late = [pod["metadata"]["name"] for pod in pods if not _pod_is_ready(pod, started)]
+        late = late_pods(settings, tools, namespace, started)
         if not late:
             return
         waited_s = time.monotonic() - begun
@@ -152,6 +149,13 @@ def wait_pods(settings: Settings, engine: Engine, tools: Tools, namespace: str) 
             said = True
             note(f"waiting for {', '.join(late)}")
         time.sleep(POLL_S)
+
+
+def late_pods(settings: Settings, tools: Tools, namespace: str, started: str) -> list[str]:
+    """Name the pods, those of Jobs aside, that are not ready since `started`."""
+    argv = kubectl(settings, tools, "-n", namespace, "get", "pods", "-o", "json")
+    pods = json.loads(output([*argv, "-l", "!batch.kubernetes.io/job-name"]))["items"]
+    return [pod["metadata"]["name"] for pod in pods if not _pod_is_ready(pod, started)]
 
 
 def _pod_is_ready(pod: dict[str, Any], started: str) -> bool:

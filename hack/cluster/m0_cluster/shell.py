@@ -7,7 +7,7 @@ print nothing. Whatever fails becomes a `Failure` that says what, where the log 
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,8 @@ class Job:
     env: Mapping[str, str] | None = None
     cwd: Path | None = None
     hint: str = ""
+    progress: Callable[[], str] | None = None
+    """What the heartbeat should say; `None`: the log's last line."""
 
 
 @contextmanager
@@ -98,7 +100,7 @@ def pipeline(what: str, stages: Sequence[Sequence[str | Path]], job: Job) -> Non
                 )
                 if upstream:
                     upstream.close()  # the next process has it; ours would keep it open
-            _wait(procs, job.log, started)
+            _wait(procs, job, started)
         except FileNotFoundError as error:
             raise Failure(f"{what}: no such program: {error.filename}", hint=job.hint) from error
         finally:
@@ -110,14 +112,14 @@ def pipeline(what: str, stages: Sequence[Sequence[str | Path]], job: Job) -> Non
         raise Failure(f"{what} failed", hint=job.hint, log=job.log)
 
 
-def _wait(procs: list[subprocess.Popen[bytes]], log: Path, started: float) -> None:
+def _wait(procs: list[subprocess.Popen[bytes]], job: Job, started: float) -> None:
     beat = started + HEARTBEAT_S
     while any(proc.poll() is None for proc in procs):
         time.sleep(0.05)
         if time.monotonic() >= beat:
             beat += HEARTBEAT_S
-            last = (tail(log, 1) or ["..."])[0][:90]
-            note(f"... {time.monotonic() - started:.0f} s  {last}  [{log}]")
+            said = job.progress() if job.progress else "".join(tail(job.log, 1))
+            note(f"... {time.monotonic() - started:.0f} s  {said[:90]}  [{job.log}]")
 
 
 def output(

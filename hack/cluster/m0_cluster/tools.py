@@ -25,7 +25,7 @@ def ensure(settings: Settings, *, use_installed: bool) -> Tools:
     kind = helm = kubectl = None
     if use_installed:
         kind = gotools.installed("kind", ["version"], (0, 32))
-        helm = gotools.installed("helm", ["version", "--short"], (3, 17))
+        helm = gotools.installed("helm", ["version", "--short"], (4, 0))
         kubectl = gotools.installed("kubectl", ["version", "--client"], (1, 34))
     kube = settings.cache / "tools" / f"kubectl-{KUBERNETES_VERSION}" / "kubectl"
     return Tools(

@@ -2,7 +2,7 @@
 
 from m0_wire.backend import Backend
 
-from m0_operator.domain.decide import BackendStatus
+from m0_operator.domain.actions import BackendStatus
 
 _MUTATIONS = {
     "batch": "updateBatchVideoProcessingStatus",

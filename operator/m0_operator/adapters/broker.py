@@ -68,6 +68,11 @@ class AmqpDelivery:
         """0-9; a sender may have given more, or none."""
         return max(0, min(9, self._message.priority or 0))
 
+    @property
+    def redelivered(self) -> bool:
+        """Whether the broker may have delivered it before."""
+        return bool(self._message.redelivered)
+
     async def ack(self) -> None:
         """It is taken care of."""
         async with _bounded("acknowledging", self._timeout_s):

@@ -107,6 +107,12 @@ class KubernetesCluster:
         self._writes[resource] += 1
         await self._delete(f"{self._jobs}/{name}", uid, "Foreground")
 
+    async def suspend_job(self, name: str, resource: str, *, suspend: bool) -> None:
+        """Take its pod away, or let it have one again."""
+        self._writes[resource] += 1
+        body = {"spec": {"suspend": suspend}}
+        await self._request("PATCH", f"{self._jobs}/{name}", body=body, content_type=_MERGE)
+
     async def expire_job(self, name: str, ttl_s: int, resource: str) -> None:
         """Have the cluster collect a finished Job."""
         self._writes[resource] += 1

@@ -4,17 +4,29 @@
 the same state. It performs nothing. Each step below looks at one concern.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Literal
 
 from m0_contract.errors import ErrorCode
 from m0_contract.outcome import Outcome
 from m0_contract.request import RequestError
 
+from m0_operator.domain.actions import (
+    Action,
+    AddFinalizer,
+    BackendStatus,
+    CreateJob,
+    Decision,
+    DeleteJob,
+    ExpireJob,
+    Policy,
+    PublishDeadLetter,
+    RemoveFinalizer,
+    ReportBackend,
+    SuspendJob,
+)
 from m0_operator.domain.ending import read_ending
 from m0_operator.domain.job_builder import job_name
-from m0_operator.domain.job_template import JobTemplate
 from m0_operator.domain.observed import JobView, Observed, PodView, Resource
 from m0_operator.domain.status import (
     ConditionType,
@@ -35,99 +47,6 @@ WAITING_REQUEUE_S = 10.0
 """A pod that can't start makes no event on its Job: look again."""
 
 STARTING = "The Job exists; its pod is about to start."
-
-BackendStatus = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED"]
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What a deployment decides.
-
-    Attributes:
-        backend: whether there is one to report to.
-        handed_over: the backend status that means "all chunks are out".
-    """
-
-    template: JobTemplate
-    backend: bool = True
-    handed_over: Literal["PROCESSING", "COMPLETED"] = "PROCESSING"
-
-
-@dataclass(frozen=True, slots=True)
-class AddFinalizer:
-    """Hold the resource until its effects are out."""
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveFinalizer:
-    """Let a deleted resource go."""
-
-
-@dataclass(frozen=True, slots=True)
-class CreateJob:
-    """Start attempt number `attempt`."""
-
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteJob:
-    """Stop the Job, and wait until its pod is gone."""
-
-    name: str
-    uid: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReportBackend:
-    """Tell the backend; `error` goes with FAILED."""
-
-    status: BackendStatus
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PublishDeadLetter:
-    """Send the original request to the dead-letter queue."""
-
-    failure: FailureStatus
-
-
-@dataclass(frozen=True, slots=True)
-class ExpireJob:
-    """Its end is recorded: let the cluster collect it after a while."""
-
-    name: str
-    ttl_s: int
-
-
-Action = (
-    AddFinalizer
-    | RemoveFinalizer
-    | CreateJob
-    | DeleteJob
-    | ReportBackend
-    | PublishDeadLetter
-    | ExpireJob
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What to do and what to say.
-
-    Attributes:
-        status: what the resource's status should say before the actions.
-        actions: in order.
-        record_first: write the status before the actions: an end must be on record
-            before anything is told to others about it.
-        requeue_s: look again after so many seconds; None when only events matter.
-    """
-
-    status: Status
-    actions: tuple[Action, ...] = ()
-    record_first: bool = False
-    requeue_s: float | None = None
 
 
 def expected_job(resource: Resource) -> str:
@@ -170,6 +89,8 @@ def _decide_running(observed: Observed, now: datetime, status: Status) -> Decisi
         return _stop(status, job, observed.resource, now)
     if job is None:
         return _start(status, observed.resource, now)
+    if observed.resource.spec.suspend or job.suspended:
+        return _suspend(status, job, suspend=observed.resource.spec.suspend)
     return _watch(status, observed, job, now)
 
 
@@ -209,6 +130,12 @@ def _start(status: Status, resource: Resource, now: datetime) -> Decision:
         return Decision(record_failure(status, build_failure(ErrorCode.JOB_LOST, text), now))
     text = f"The Job {ref.name} vanished; it is started again."
     return Decision(status.model_copy(update={"message": text}), (CreateJob(ref.attempt + 1),))
+
+
+def _suspend(status: Status, job: JobView, *, suspend: bool) -> Decision:
+    said = "Suspended: no pod runs; what is stored stays." if suspend else STARTING
+    actions = () if job.suspended == suspend else (SuspendJob(job.name, suspend),)
+    return Decision(status.model_copy(update={"phase": "Queued", "message": said}), actions)
 
 
 def _stop(status: Status, job: JobView | None, resource: Resource, now: datetime) -> Decision:

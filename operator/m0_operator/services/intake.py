@@ -80,11 +80,14 @@ class Intake:
                 if await self.step():
                     pause_s = 0.0
                 failures = 0
-            except (*TRY_AGAIN, _NotYetError) as error:
+            except Exception as error:
                 failures += 1
                 pause_s = min(MAX_PAUSE_S, 0.5 * 2 ** min(failures, 6))
                 logger.warning(
-                    "Intake paused", extra={"reason": str(error), "retry_s": round(pause_s, 1)}
+                    "Intake paused",
+                    # Known errors say all in their message; a bug needs its place.
+                    exc_info=None if isinstance(error, (*TRY_AGAIN, _NotYetError)) else error,
+                    extra={"reason": str(error), "retry_s": round(pause_s, 1)},
                 )
             self.rounds += 1
             if pause_s and not stop.is_set():
@@ -164,7 +167,7 @@ class Intake:
                 continue
             existing = parse_resource(raw)
             verdict = _compare(existing, manifest)
-            if verdict == "duplicate":
+            if verdict == "duplicate" or _is_echo(delivery, existing, manifest):
                 return "duplicate"
             if verdict == "conflict":
                 return await self._refuse(delivery, existing, refusal)
@@ -237,6 +240,21 @@ def _compare(existing: Resource, manifest: dict[str, Any]) -> _Verdict:
         # Its dead letter may be on its way back to us before we have recorded it as sent.
         return "replace" if status.is_true(ConditionType.DEAD_LETTERED) else "wait"
     return "duplicate" if manifest and same_request(existing.spec, manifest) else "conflict"
+
+
+def _is_echo(delivery: Delivery, existing: Resource, manifest: dict[str, Any]) -> bool:
+    """Whether it is the very message behind a resource that has failed meanwhile.
+
+    Its acknowledgement was lost in a crash; taken for a replay it would run, and be
+    dead-lettered, twice. A replayed dead letter brings the headers of its failure.
+    """
+    return (
+        delivery.redelivered
+        and "x-m0-failed-at" not in delivery.headers
+        and existing.status.failed
+        and not existing.deleting
+        and same_request(existing.spec, manifest)
+    )
 
 
 async def _wait(stop: asyncio.Event, timeout_s: float) -> None:

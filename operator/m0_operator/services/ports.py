@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from m0_operator.domain.decide import BackendStatus
+from m0_operator.domain.actions import BackendStatus
 from m0_operator.domain.status import Announcement
 
 
@@ -40,6 +40,10 @@ class Cluster(Resources, Protocol):
 
     async def delete_job(self, name: str, uid: str, resource: str) -> None:
         """Delete it in the foreground: it is gone when its pods are."""
+        ...
+
+    async def suspend_job(self, name: str, resource: str, *, suspend: bool) -> None:
+        """Take its pod away, or let it have one again."""
         ...
 
     async def expire_job(self, name: str, ttl_s: int, resource: str) -> None:
@@ -103,6 +107,11 @@ class Delivery(Protocol):
     @property
     def priority(self) -> int:
         """0-9."""
+        ...
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether the broker may have delivered it before."""
         ...
 
     async def ack(self) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from m0_contract.errors import ErrorCode
 from m0_contract.resource import FINALIZER
 
-from m0_operator.domain.decide import (
+from m0_operator.domain.actions import (
     Action,
     AddFinalizer,
     CreateJob,
@@ -25,6 +25,9 @@ from m0_operator.domain.decide import (
     PublishDeadLetter,
     RemoveFinalizer,
     ReportBackend,
+    SuspendJob,
+)
+from m0_operator.domain.decide import (
     decide,
     effects_out,
     expected_job,
@@ -100,6 +103,11 @@ class Reconciler:
         self._uids: dict[str, str] = {}
         self._open: set[str] = set()
 
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Resources seen so far and not known to be gone."""
+        return tuple(self._uids)
+
     async def reconcile(self, name: str) -> None:
         """Do all that can be done now for the resource `name`."""
         for _ in range(MAX_PASSES):
@@ -164,6 +172,8 @@ class Reconciler:
                 await self._create_job(look, attempt)
             case DeleteJob(name, uid):
                 await self._cluster.delete_job(name, uid, resource.name)
+            case SuspendJob(name, suspend):
+                await self._cluster.suspend_job(name, resource.name, suspend=suspend)
             case ExpireJob(name, ttl_s):
                 await self._expire_job(name, ttl_s, resource.name)
             case AddFinalizer():

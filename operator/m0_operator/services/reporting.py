@@ -10,8 +10,8 @@ from datetime import datetime
 
 from m0_wire.errors import BackendRejectedError, BackendUnavailableError, WireError
 
+from m0_operator.domain.actions import PublishDeadLetter, ReportBackend
 from m0_operator.domain.deadletter import build_dead_letter
-from m0_operator.domain.decide import PublishDeadLetter, ReportBackend
 from m0_operator.domain.observed import Resource
 from m0_operator.domain.status import ConditionType, Reason, Status
 from m0_operator.services.ports import DeadLetters, Reporter

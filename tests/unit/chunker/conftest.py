@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[3]
 
 def _load_films() -> ModuleType:
     spec = importlib.util.spec_from_file_location("m0_test_films", ROOT / "tests/films.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

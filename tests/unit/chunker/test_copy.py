@@ -56,9 +56,9 @@ def test_every_packet_is_in_one_chunk_at_its_time(make_film, run_chunker, name, 
 
 
 def test_transport_stream_is_cut_from_its_own_start(make_film, run_chunker):
-    film = make_film("film.ts", seconds=7.0)
+    film = make_film("film.ts", seconds=7.0, options=(("output_ts_offset", "5"),))
     with av.open(str(film)) as container:
-        assert container.start_time > 1_000_000
+        assert container.start_time > 4_500_000
     run = run_chunker(film, 2)
     assert run.code == 0, run.stderr
     source = packets(film)
@@ -77,7 +77,9 @@ def test_each_chunk_plays_alone_from_its_first_moment(make_film, run_chunker, na
     for message in run.messages:
         with av.open(str(run.chunk(message["chunk_id"]))) as container:
             first, *_ = times = [frame.time for frame in container.decode(video=0)]
-            assert first == pytest.approx(0, abs=1e-4)
+            # Where the film's own pictures start later than its sound, the first chunk's do.
+            late = 0.067 if name == "fragments.mp4" and message["chunk_id"] == 1 else 0
+            assert first == pytest.approx(late, abs=0.0011)
             assert len(times) == len(set(times))
             frames += len(times)
         if features.get("audio_codec", "aac") and message["chunk_id"] > 1:

@@ -32,7 +32,8 @@ BODIES = {
     "empty": b"",
     "noise": random.Random(1).randbytes(300_000),
     "text": b"It was a dark and stormy night.\n" * 500,
-    "playlist": b"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nOTHER\n#EXT-X-ENDLIST\n",
+    "playlist": b"#EXTM3U\n#EXT-X-VERSION:3\n"
+    b"#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nOTHER\n#EXT-X-ENDLIST\n",
     "concat script": b"ffconcat version 1.0\nfile 'OTHER'\n",
     "svg": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='OTHER'/></svg>",
     "half an mp4 header": b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41",
@@ -90,7 +91,7 @@ def test_files_are_refused_under_the_operator(run_chunker, make_film):
     )
 
 
-def test_bad_setting_names_the_variable_and_keeps_its_value(run_chunker, make_film):
+def test_bad_setting_names_the_variable_and_keeps_its_value(run_chunker):
     run = run_chunker("file:///x", 2, env={"M0_CACHE_TTL_HOURS": "hunter2"})
     assert run.code == 64
     assert "cache_ttl_hours" in run.stderr.lower()

@@ -1,9 +1,10 @@
 """Where to cut, for any film."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from m0_chunker.plan import CutPlan, plan_cuts
 
@@ -21,6 +22,7 @@ def film(gaps: list[Fraction], rest: Fraction) -> tuple[list[Fraction], Fraction
     return times, times[-1] + rest
 
 
+@settings(deadline=None)
 @given(duration=lengths, gaps=gaps, rest=lengths, tail=tails)
 def test_chunks_tile_the_film_without_runts(duration, gaps, rest, tail):
     key_frames, end = film(gaps, rest)
@@ -30,9 +32,10 @@ def test_chunks_tile_the_film_without_runts(duration, gaps, rest, tail):
     assert cuts == sorted(set(cuts))
     assert set(cuts[:-1]) <= set(key_frames)
     if len(cuts) > 2:
-        assert min(b - a for a, b in zip(cuts, cuts[1:], strict=False)) >= duration * tail
+        assert min(b - a for a, b in pairwise(cuts)) >= duration * tail
 
 
+@settings(deadline=None)
 @given(duration=lengths, gaps=gaps, rest=lengths)
 def test_each_boundary_is_the_first_key_frame_at_or_after_a_nominal_time(duration, gaps, rest):
     key_frames, end = film(gaps, rest)
@@ -41,6 +44,7 @@ def test_each_boundary_is_the_first_key_frame_at_or_after_a_nominal_time(duratio
         assert next(time for time in key_frames if time >= nominal) == cut
 
 
+@settings(deadline=None)
 @given(duration=lengths, gaps=gaps, rest=lengths, data=st.data())
 def test_boundaries_are_the_same_when_reading_begins_at_any_of_them(duration, gaps, rest, data):
     key_frames, end = film(gaps, rest)
@@ -54,9 +58,8 @@ def test_boundaries_are_the_same_when_reading_begins_at_any_of_them(duration, ga
     assert [*again, end] == cuts[cuts.index(begin) :]
 
 
-@given(
-    duration=st.integers(1, 120), count=st.integers(1, 300), gop=st.sampled_from([1, 2, 3, 4, 5])
-)
+@settings(deadline=None, max_examples=40)
+@given(duration=st.integers(1, 120), count=st.integers(1, 50), gop=st.sampled_from([1, 2, 3, 4, 5]))
 def test_errors_never_add_up(duration, count, gop):
     key_frames = [Fraction(n * gop) for n in range(duration * count // gop + 1)]
     cuts = plan_cuts(CutPlan(Fraction(duration)), key_frames, Fraction(duration * count))

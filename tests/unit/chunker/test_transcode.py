@@ -1,5 +1,7 @@
 """Transcode: exact boundaries, constant frames, sound without gaps."""
 
+from itertools import pairwise
+
 import av
 import pytest
 
@@ -35,7 +37,7 @@ def test_sound_is_continuous_across_chunks(make_film, run_chunker):
                 for packet in container.demux(audio=0)
                 if packet.size
             ]
-    steps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(times)]
     assert max(abs(step - 1024 / 48_000) for step in steps) < 0.001
 
 

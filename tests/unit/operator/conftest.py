@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from fakes.cluster import FakeCluster
 from fakes.wire import FakeDeadLetters, FakeDelivery, FakeInbox, FakeReporter
-
-from m0_operator.domain.decide import Policy
+from m0_operator.domain.actions import Policy
 from m0_operator.domain.job_template import JobTemplate
 from m0_operator.services.intake import Intake
 from m0_operator.services.progress import ProgressTracker

@@ -11,7 +11,6 @@ import yaml
 from m0_contract.outcome import PERMANENT_EXIT_CODES
 from m0_contract.request import parse_request
 from m0_contract.resource import FINALIZER, build_spec
-
 from m0_operator.domain.job_builder import build_job, job_name, label_value
 from m0_operator.domain.job_template import JobTemplate
 from m0_operator.domain.observed import parse_resource

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-
 from m0_operator.domain.ending import read_ending
 from m0_operator.domain.observed import JobView, PodView
 

@@ -1,9 +1,8 @@
 """Every error has each mapping it needs; a new one without fails here."""
 
 import pytest
-from m0_wire import errors as wire
-
 from m0_operator import errors
+from m0_wire import errors as wire
 
 
 def leaves(kind: type[Exception]) -> set[type[Exception]]:

@@ -7,9 +7,8 @@ from typing import Any
 import httpx
 import pytest
 from m0_contract.request import MAX_BODY_BYTES
-from m0_wire.errors import BrokerUnavailableError, UnroutableError
-
 from m0_operator.gateway.app import build_app
+from m0_wire.errors import BrokerUnavailableError, UnroutableError
 
 from .conftest import request_body
 
@@ -21,7 +20,13 @@ class FakeQueue:
         self.published: list[tuple[bytes, int]] = []
         self.error: Exception | None = None
 
-    async def publish(self, body: bytes, *, headers: Mapping[str, Any], priority: int) -> None:
+    async def publish(
+        self,
+        body: bytes,
+        *,
+        headers: Mapping[str, Any],  # noqa: ARG002
+        priority: int,
+    ) -> None:
         if self.error is not None:
             raise self.error
         self.published.append((body, priority))

@@ -4,7 +4,6 @@ import asyncio
 import base64
 
 import pytest
-
 from m0_operator.errors import ClusterRejectedError, ClusterUnavailableError
 from m0_wire.errors import BrokerUnavailableError
 
@@ -135,6 +134,30 @@ async def test_a_replay_of_a_failed_request_runs_again(world: World) -> None:
     assert headers["x-m0-first-seen-at"] == letter["headers"]["x-m0-first-seen-at"]
 
 
+async def test_an_echo_of_a_message_whose_acknowledgement_was_lost_does_not_run_again(
+    world: World,
+) -> None:
+    body = request_body()
+    await world.send(body)
+    await world.reconcile()
+    world.cluster.end_job(world.job(), message=failed("SOURCE_NOT_FOUND"), exit_code=65)
+    await world.reconcile()
+    echo = await world.send(body, redelivered=True)
+    assert echo.acked
+    await world.reconcile()
+    assert len(world.cluster.jobs) == 1
+    assert len(world.dead_letters.letters) == 1
+
+
+async def test_the_error_of_an_earlier_failure_does_not_stick_to_a_later_one(world: World) -> None:
+    stale = {"x-m0-error-field": "old", "x-m0-chunk-id": 9, "trace": "t1"}
+    await world.send(b"{", headers=stale)
+    headers = world.dead_letters.letters[0]["headers"]
+    assert "x-m0-error-field" not in headers
+    assert "x-m0-chunk-id" not in headers
+    assert headers["trace"] == "t1"
+
+
 async def test_a_corrected_request_replaces_a_failed_one(world: World) -> None:
     await world.send(request_body(destination_prefix=...))
     await world.reconcile()
@@ -217,13 +240,13 @@ async def test_intake_goes_on_after_errors_and_ends_when_told(world: World) -> N
     stop = asyncio.Event()
     world.inbox.waiting.append(_delivery())
     task = asyncio.create_task(world.intake.run(stop))
-    while not world.intake.rounds:
+    while not world.intake.rounds:  # noqa: ASYNC110
         await asyncio.sleep(0)
     stop.set()
     await asyncio.wait_for(task, 5)
 
 
-def _delivery(body: bytes | None = None):  # noqa: ANN202
+def _delivery(body: bytes | None = None):
     from fakes.wire import FakeDelivery  # noqa: PLC0415
 
     return FakeDelivery(body or request_body())

@@ -3,7 +3,6 @@
 import pytest
 from m0_contract.chunk import Progress
 from m0_contract.resource import FINALIZER
-
 from m0_operator.errors import (
     ClusterConflictError,
     ClusterRejectedError,
@@ -344,6 +343,21 @@ async def test_a_suspended_video_starts_no_job(world: World) -> None:
     assert len(world.cluster.jobs) == 1
 
 
+async def test_a_running_video_can_be_suspended_and_resumed(world: World) -> None:
+    job = await running(world)
+    world.cluster.resources["video-101"]["spec"]["suspend"] = True
+    await world.reconcile()
+    assert world.cluster.jobs[job]["spec"]["suspend"] is True
+    assert world.status()["message"].startswith("Suspended")
+    writes = list(world.cluster.writes)
+    await world.reconcile()
+    assert world.cluster.writes == writes
+    world.cluster.resources["video-101"]["spec"]["suspend"] = False
+    await world.reconcile()
+    assert world.cluster.jobs[job]["spec"]["suspend"] is False
+    assert world.status()["phase"] == "Running"
+
+
 async def test_a_resource_applied_by_hand_runs_and_gets_the_finalizer(world: World) -> None:
     await world.cluster.create_resource(
         {
@@ -394,6 +408,15 @@ async def test_progress_of_an_earlier_attempt_is_not_shown(world: World) -> None
     world.progress.hear(late.model_dump_json().encode())
     await world.reconcile()
     assert "progress" not in world.status()
+
+
+async def test_a_resource_that_went_unheard_frees_its_slot(world: World) -> None:
+    await running(world)
+    world.cluster.resources.clear()
+    assert world.reconciler.known == ("video-101",)
+    await world.reconcile()
+    assert world.slots.active == 0
+    assert world.reconciler.known == ()
 
 
 async def test_a_finished_video_frees_its_slot(world: World) -> None:

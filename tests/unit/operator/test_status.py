@@ -7,7 +7,6 @@ from fakes.cluster import merge
 from hypothesis import given
 from hypothesis import strategies as st
 from m0_contract.errors import ErrorCode
-
 from m0_operator.domain.status import (
     SENTENCES,
     ConditionType,

@@ -3,12 +3,11 @@
 import asyncio
 
 import pytest
-
 from m0_operator.services import workqueue
 from m0_operator.services.workqueue import WorkQueue
 
 
-async def work_off(queue: WorkQueue, work, workers: int = 3) -> None:  # noqa: ANN001
+async def work_off(queue: WorkQueue, work, workers: int = 3) -> None:
     tasks = [asyncio.create_task(queue.run_worker(work)) for _ in range(workers)]
     for _ in range(50):
         await asyncio.sleep(0)

@@ -1,0 +1,109 @@
+"""What can be done about a resource, as data: each prints itself and performs nothing."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from m0_operator.domain.job_template import JobTemplate
+from m0_operator.domain.status import FailureStatus, Status
+
+BackendStatus = Literal["QUEUED", "PROCESSING", "COMPLETED", "FAILED"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a deployment decides.
+
+    Attributes:
+        backend: whether there is one to report to.
+        handed_over: the backend status that means "all chunks are out".
+    """
+
+    template: JobTemplate
+    backend: bool = True
+    handed_over: Literal["PROCESSING", "COMPLETED"] = "PROCESSING"
+
+
+@dataclass(frozen=True, slots=True)
+class AddFinalizer:
+    """Hold the resource until its effects are out."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveFinalizer:
+    """Let a deleted resource go."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreateJob:
+    """Start attempt number `attempt`."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """Stop the Job, and wait until its pod is gone."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuspendJob:
+    """Take the Job's pod away, or let it have one again."""
+
+    name: str
+    suspend: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReportBackend:
+    """Tell the backend; `error` goes with FAILED."""
+
+    status: BackendStatus
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishDeadLetter:
+    """Send the original request to the dead-letter queue."""
+
+    failure: FailureStatus
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireJob:
+    """Its end is recorded: let the cluster collect it after a while."""
+
+    name: str
+    ttl_s: int
+
+
+Action = (
+    AddFinalizer
+    | RemoveFinalizer
+    | CreateJob
+    | DeleteJob
+    | SuspendJob
+    | ReportBackend
+    | PublishDeadLetter
+    | ExpireJob
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do and what to say.
+
+    Attributes:
+        status: what the resource's status should say before the actions.
+        actions: in order.
+        record_first: write the status before the actions: an end must be on record
+            before anything is told to others about it.
+        requeue_s: look again after so many seconds; None when only events matter.
+    """
+
+    status: Status
+    actions: tuple[Action, ...] = ()
+    record_first: bool = False
+    requeue_s: float | None = None

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
             the right to tag (s3:PutObjectTagging).
         scratch_dir: for chunks too big for memory; None takes the system's.
         spool_bytes: a chunk up to this size stays in memory; bytes.
-        uploads: chunks being stored at a time; with the one being cut this bounds memory.
+        uploads: chunks between the cutter and their announcement; bounds memory and scratch.
         tail_fraction: a last chunk shorter than this part of chunk_duration joins the one
             before, and no other chunk is shorter either.
         threads: for decoding and encoding; 0 takes the CPU limit of the container.
@@ -41,7 +41,6 @@ class Settings(BaseSettings):
             that this is no terminal: `file://` places are then refused.
         attempt: of the Job, from 1.
         termination_log: file for the outcome, JSON.
-        stop_grace_s: seconds that SIGTERM leaves for leaving in order.
     """
 
     model_config = SettingsConfigDict(
@@ -71,7 +70,6 @@ class Settings(BaseSettings):
     resource: str | None = None
     attempt: int = 1
     termination_log: Path | None = None
-    stop_grace_s: float = Field(default=1.5, gt=0)
 
     @property
     def local(self) -> bool:

@@ -2,7 +2,7 @@
 
 libav reads with its own seeks; over plain HTTP a film whose tracks are not interleaved
 costs it thousands of requests. Here every read is served from whole blocks, the ones
-ahead are fetched in parallel, and the least recently used ones make room.
+ahead are fetched in parallel, and those read past make room.
 """
 
 import io
@@ -103,11 +103,16 @@ class RangeReader:
 
     def _start(self, number: int) -> Future[bytes]:
         while len(self._blocks) >= BLOCKS:
-            self._blocks.popitem(last=False)
+            del self._blocks[self._oldest()]
         offset = number * self._block_bytes
         length = min(self._block_bytes, self.size_bytes - offset)
         block = self._blocks[number] = self._pool.submit(self._fetch_patiently, offset, length)
         return block
+
+    def _oldest(self) -> int:
+        """The block to give up: one that was read past, before one fetched ahead."""
+        past = (block for block in self._blocks if block in self._seen and block + 1 in self._seen)
+        return next(past, next(iter(self._blocks)))
 
     def _fetch_patiently(self, offset: int, length: int) -> bytes:
         for attempt in range(1, ATTEMPTS + 1):

@@ -198,3 +198,7 @@ def _print_failure(failure: Failure) -> None:
         print(f"log: {failure.log}", file=sys.stderr)
     if failure.hint:
         print(f"what to do: {failure.hint}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -92,6 +92,7 @@ def test_each_chunk_plays_alone_from_its_first_moment(make_film, run_chunker, na
 def test_worked_example_in_small(make_film, run_chunker):
     film = make_film("example.mp4", seconds=10.0)
     run = run_chunker(film, 2, fps=30, width=160, height=120)
+    assert run.code == 0, run.stderr
     assert run.outcome["mode"] == "copy"
     assert [(m["start_time"], m["end_time"]) for m in run.messages] == [
         (0.0, 2.0),

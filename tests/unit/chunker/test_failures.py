@@ -36,6 +36,7 @@ BODIES = {
     b"#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nOTHER\n#EXT-X-ENDLIST\n",
     "concat script": b"ffconcat version 1.0\nfile 'OTHER'\n",
     "svg": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='OTHER'/></svg>",
+    "raw pictures": b"YUV4MPEG2 W16 H16 F25:1 Ip A1:1 C420jpeg\n" + (b"FRAME\n" + bytes(384)) * 50,
     "half an mp4 header": b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41",
 }
 

@@ -48,10 +48,12 @@ class ChunkerError(Exception):
 
     def to_failure(self) -> Failure:
         """The outcome's account of it, with the remedy."""
+        text = str(self).rstrip(".")
+        end = "" if text.endswith(("?", "!")) else "."
         return Failure(
             code=self.code,
             stage=self.stage,
-            message=f"{self}. {ERRORS[self.code].remedy}",
+            message=f"{text}{end} {ERRORS[self.code].remedy}",
             chunk_id=self.chunk_id,
             field=self.field,
         )

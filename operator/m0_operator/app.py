@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -21,11 +23,12 @@ from m0_operator.adapters.cluster import KubernetesCluster
 from m0_operator.domain.actions import Policy
 from m0_operator.domain.job_template import read_job_template
 from m0_operator.domain.observed import parse_resource
-from m0_operator.errors import OperatorError
+from m0_operator.errors import LeadershipLostError, OperatorError
 from m0_operator.handlers.events import build_kopf_settings, build_registry
 from m0_operator.health import serve_health
 from m0_operator.logs import configure_logging
 from m0_operator.services.intake import Intake
+from m0_operator.services.leadership import Leadership
 from m0_operator.services.progress import ProgressTracker
 from m0_operator.services.reconcile import Reconciler
 from m0_operator.services.reporting import Reporting
@@ -90,6 +93,9 @@ class App:
             wake=self._queue.add,
             now=utc_now,
         )
+        # A pod's name may come again, its process never does.
+        identity = f"{os.environ.get('HOSTNAME', 'm0-operator')}-{uuid.uuid4().hex[:8]}"
+        self._leadership = Leadership(cluster, identity, time.monotonic)
         self._intake_round = (0, time.monotonic())
         self._workers: list[asyncio.Task[None]] = []
         self._seeded = False
@@ -110,23 +116,35 @@ class App:
         self._catch_signals()
         settings = self._settings
         async with serve_health(settings.health_port, self._livez, self._readyz):
-            await self._seed()
-            if self._stop.is_set():
+            if not await self._leadership.acquire(self._stop):
                 return
-            kopf_stop = asyncio.Event()
-            async with asyncio.TaskGroup() as group:
+            await self._lead()
+        logger.info("Stopped")
+
+    async def _lead(self) -> None:
+        """Act, as long as the Lease is ours; losing it ends the process at once."""
+        kopf_stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            holding = group.create_task(self._leadership.hold(), name="lease")
+            await self._seed()
+            if not self._stop.is_set():
                 workers = self._start_workers(group)
                 group.create_task(self._watch(kopf_stop), name="watch")
                 await self._stop.wait()
-                logger.info("Stopping: finishing what is in hand")
-                self._queue.stop()
-                _, late = await asyncio.wait(workers, timeout=SHUTDOWN_S)
-                for task in late:
-                    task.cancel()
-                for close in (self._inbox, self._progress_inbox, self._dead_letters):
-                    await close.close()
-                kopf_stop.set()
-        logger.info("Stopped")
+                await self._finish(workers)
+            holding.cancel()
+            kopf_stop.set()
+        # Only now may the next one start: nothing of ours is under way any more.
+        await self._leadership.release()
+
+    async def _finish(self, workers: list[asyncio.Task[None]]) -> None:
+        logger.info("Stopping: finishing what is in hand")
+        self._queue.stop()
+        _, late = await asyncio.wait(workers, timeout=SHUTDOWN_S)
+        for task in late:
+            task.cancel()
+        for close in (self._inbox, self._progress_inbox, self._dead_letters):
+            await close.close()
 
     def _start_workers(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         jobs: list[tuple[str, Coroutine[Any, Any, None]]] = [
@@ -265,4 +283,7 @@ def main() -> None:
     except ValidationError as error:
         sys.exit(f"m0-operator: bad settings: {explain(error)}")
     configure_logging(settings.log_level, settings.log_format)
-    asyncio.run(run(settings))
+    try:
+        asyncio.run(run(settings))
+    except* LeadershipLostError as errors:
+        sys.exit(f"m0-operator: {errors.exceptions[0]}")

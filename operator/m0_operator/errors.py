@@ -5,6 +5,7 @@ OperatorError
 ├── ClusterConflictError      409 on a write: somebody else wrote first, read again
 │   └── AlreadyExistsError    409 on a create: the object is there
 ├── ClusterNotFoundError      404 on a write: the object is gone
+├── LeadershipLostError       the Lease is another's: end the process
 └── ClusterRejectedError      400, 413, 422: the same object is refused again
 
 The wire's errors (`m0_wire.errors`) stand beside these.
@@ -42,6 +43,10 @@ class ClusterRejectedError(OperatorError):
     """The Kubernetes API refuses this object for good."""
 
 
+class LeadershipLostError(OperatorError):
+    """The Lease could not be renewed, or another one holds it: stop at once."""
+
+
 TRY_AGAIN = (
     ClusterUnavailableError,
     ClusterConflictError,
@@ -54,6 +59,9 @@ TRY_AGAIN = (
 
 GIVE_UP = (ClusterRejectedError, BackendRejectedError)
 """Errors that are recorded: the same work would fail the same way."""
+
+STOP = (LeadershipLostError,)
+"""Errors that end the process: another one goes on with the work."""
 
 
 def error_from_status(status: int, method: str, text: str) -> OperatorError:

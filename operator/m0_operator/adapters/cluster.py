@@ -22,6 +22,9 @@ from m0_operator.errors import (
     ClusterUnavailableError,
     error_from_status,
 )
+from m0_operator.services.leadership import LeaseRecord
+
+LEASE_NAME = "m0-operator"
 
 _MERGE = "application/merge-patch+json"
 _JSON = "application/json"
@@ -43,6 +46,7 @@ class KubernetesCluster:
         self._jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
         self._events = f"/api/v1/namespaces/{namespace}/events"
+        self._leases = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
 
     async def __aenter__(self) -> Self:
         configuration = client.Configuration()
@@ -169,6 +173,28 @@ class KubernetesCluster:
         }
         await self._request("POST", self._events, body=body)
 
+    async def fetch_lease(self) -> LeaseRecord | None:
+        """The operator's Lease, or None when there is none."""
+        raw = await self._fetch(f"{self._leases}/{LEASE_NAME}")
+        return _read_lease(raw) if raw else None
+
+    async def write_lease(self, holder: str, duration_s: int, version: str | None) -> LeaseRecord:
+        """Create the Lease, or replace that version of it; ClusterConflictError when it moved."""
+        body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": LEASE_NAME},
+            "spec": {
+                "holderIdentity": holder,
+                "leaseDurationSeconds": duration_s,
+                "renewTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            },
+        }
+        if version is None:
+            return _read_lease(await self._request("POST", self._leases, body=body))
+        body["metadata"] = {"name": LEASE_NAME, "resourceVersion": version}
+        return _read_lease(await self._request("PUT", f"{self._leases}/{LEASE_NAME}", body=body))
+
     def count_writes(self, resource: str) -> int:
         """Writes for this resource so far by this process, without those of progress only."""
         return self._writes[resource]
@@ -219,6 +245,15 @@ class KubernetesCluster:
             detail = str(error) or type(error).__name__
             raise ClusterUnavailableError(f"Kubernetes API: {detail}") from error
         return _read_answer(response.status, method, data)
+
+
+def _read_lease(raw: dict[str, Any]) -> LeaseRecord:
+    spec = raw.get("spec") or {}
+    return LeaseRecord(
+        holder=spec.get("holderIdentity") or "",
+        version=raw["metadata"]["resourceVersion"],
+        duration_s=spec.get("leaseDurationSeconds") or 0,
+    )
 
 
 def _read_answer(status: int, method: str, data: bytes) -> dict[str, Any]:

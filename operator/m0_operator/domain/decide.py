@@ -176,6 +176,8 @@ def _running_message(progress: ProgressStatus | None, attempts: int) -> str:
 def _waiting_message(pod: PodView | None, attempts: int) -> str:
     if pod is not None and pod.waiting:
         return cap(f"The pod can't start: {pod.waiting}")
+    if pod is not None and pod.ended and pod.exit_code == 0:
+        return "The chunker is done; its end is being recorded."
     if attempts > 1 or (pod is not None and pod.ended):
         return "The last run failed; the next one is about to start."
     return STARTING

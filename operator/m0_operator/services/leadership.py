@@ -1,0 +1,150 @@
+"""Only one operator acts at a time: whoever holds the Lease.
+
+A pod that was told to go still finishes what it has in hand while its successor
+starts; without a Lease both would tell the same things to others. Expiry is
+judged by this process's own clock alone: a record is stale when it has not
+changed for as long as it promised to be renewed within.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from m0_operator.errors import ClusterConflictError, LeadershipLostError, OperatorError
+
+logger = logging.getLogger(__name__)
+
+LEASE_S = 15
+"""How long a silent holder is believed to be alive, seconds."""
+RENEW_S = 3.0
+"""Between renewals: four may fail before anybody else may take over."""
+RETRY_S = 0.5
+"""Between looks at another's Lease: a released one is taken within half a second."""
+RENEW_DEADLINE_S = 10.0
+"""Without a renewal for so long we stop acting, well before another may start."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """The Lease as the API holds it.
+
+    Attributes:
+        holder: identity of the leader; empty when released.
+        version: the resource version, which every renewal changes.
+        duration_s: seconds within which the holder promises to renew.
+    """
+
+    holder: str
+    version: str
+    duration_s: int
+
+
+class Leases(Protocol):
+    """The one Lease of this operator."""
+
+    async def fetch_lease(self) -> LeaseRecord | None:
+        """The record; None when there is none."""
+        ...
+
+    async def write_lease(self, holder: str, duration_s: int, version: str | None) -> LeaseRecord:
+        """Create it (no version) or replace exactly that version; ClusterConflictError else."""
+        ...
+
+
+class Leadership:
+    """This process's claim to the Lease."""
+
+    def __init__(self, leases: Leases, identity: str, clock: Callable[[], float]) -> None:
+        """Args:
+        identity: unlike that of any other process, ever.
+        clock: monotonic seconds.
+        """
+        self._leases = leases
+        self._identity = identity
+        self._clock = clock
+        self._seen: LeaseRecord | None = None
+        self._seen_at = 0.0
+        self._version: str | None = None
+
+    async def acquire(self, stop: asyncio.Event) -> bool:
+        """Wait until the Lease is ours; False when `stop` came first."""
+        told = False
+        while not stop.is_set():
+            try:
+                if await self.try_acquire():
+                    logger.info("Leading", extra={"identity": self._identity})
+                    return True
+                if not told and self._seen is not None:
+                    logger.info("Standing by", extra={"leader": self._seen.holder})
+                    told = True
+            except OperatorError as error:
+                logger.warning("Lease not readable", extra={"reason": str(error)})
+            await _pause(stop, RETRY_S)
+        return False
+
+    async def try_acquire(self) -> bool:
+        """Take the Lease if it is free, released or expired."""
+        record = await self._leases.fetch_lease()
+        if record != self._seen:
+            self._seen, self._seen_at = record, self._clock()
+        if record is not None and record.holder not in {"", self._identity}:
+            if self._clock() - self._seen_at < record.duration_s:
+                return False
+            logger.warning("The leader fell silent: taking over", extra={"leader": record.holder})
+        try:
+            version = record.version if record else None
+            taken = await self._leases.write_lease(self._identity, LEASE_S, version)
+        except ClusterConflictError:
+            return False
+        self._version = taken.version
+        return True
+
+    async def hold(self) -> None:
+        """Renew for ever.
+
+        Raises:
+            LeadershipLostError: another one has the Lease, or the API was away for too long.
+        """
+        renewed_at = self._clock()
+        while True:
+            await asyncio.sleep(RENEW_S)
+            try:
+                async with asyncio.timeout(RENEW_S):
+                    record = await self._leases.write_lease(self._identity, LEASE_S, self._version)
+                self._version, renewed_at = record.version, self._clock()
+            except ClusterConflictError:
+                # Our own renewal may have got through though its answer was lost.
+                await self._check_still_ours(renewed_at)
+            except (OperatorError, TimeoutError) as error:
+                logger.warning("Lease not renewed", extra={"reason": str(error)})
+            if self._clock() - renewed_at > RENEW_DEADLINE_S:
+                raise LeadershipLostError("the Lease could not be renewed in time")
+
+    async def _check_still_ours(self, renewed_at: float) -> None:
+        try:
+            record = await self._leases.fetch_lease()
+        except OperatorError:
+            return
+        if record is None or record.holder != self._identity:
+            holder = record.holder if record else "nobody"
+            silent_s = round(self._clock() - renewed_at, 1)
+            raise LeadershipLostError(f"the Lease went to {holder} after {silent_s} s of silence")
+        self._version = record.version
+
+    async def release(self) -> None:
+        """Let the successor start at once; never raises."""
+        try:
+            async with asyncio.timeout(RENEW_S):
+                await self._leases.write_lease("", 1, self._version)
+        except (OperatorError, TimeoutError) as error:
+            logger.warning("Lease not released", extra={"reason": str(error)})
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

@@ -99,7 +99,8 @@ async def _queue(publisher: Publisher, submission: Submission) -> JSONResponse:
     except WireError as error:
         logger.warning("Request not queued", extra={"process_id": process_id, "reason": str(error)})
         # The error names the queue and the broker's host: that is for the log, not for a caller.
-        text = "The queue can't take the request now; nothing was queued. Try again."
+        # Without a confirmation nobody knows; the same request is never run twice.
+        text = "The queue has not confirmed the request. Send it again: it is never run twice."
         return JSONResponse(
             {"detail": text}, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)}
         )

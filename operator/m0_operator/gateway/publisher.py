@@ -32,7 +32,10 @@ class QueuePublisher:
             timeout_s=settings.publish_timeout_s,
             name="m0-gateway probe",
         )
-        self._state: dict[str, str] = {"broker": "not connected yet", "queue": "not looked at yet"}
+        self._state: dict[str, str] = {
+            "rabbitmq": "not connected yet",
+            "queue": "not looked at yet",
+        }
 
     async def publish(self, body: bytes, *, headers: Mapping[str, Any], priority: int) -> None:
         """Publish and wait for the confirmation.
@@ -67,11 +70,11 @@ class QueuePublisher:
                 await self._probe.look()
                 await self._amqp.connect()
                 well = self._amqp.connected
-                state = {"broker": "ok" if well else "connecting", "queue": "ok"}
+                state = {"rabbitmq": "ok" if well else "connecting", "queue": "ok"}
             except WireError as error:
-                state = {"broker": "unavailable", "queue": "unknown"}
+                state = {"rabbitmq": "unavailable", "queue": "unknown"}
                 if "NOT_FOUND" in str(error):
-                    state = {"broker": "ok", "queue": "missing"}
+                    state = {"rabbitmq": "ok", "queue": "missing"}
                 if state != self._state:
                     logger.warning("Broker can't take requests", extra={"reason": str(error)})
             if state != self._state:

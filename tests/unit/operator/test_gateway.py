@@ -32,7 +32,7 @@ class FakeQueue:
         self.published.append((body, priority))
 
     async def check(self) -> Mapping[str, str]:
-        return {"broker": "unavailable" if self.error else "ok", "queue": "ok"}
+        return {"rabbitmq": "unavailable" if self.error else "ok", "queue": "ok"}
 
     async def close(self) -> None:
         return
@@ -142,6 +142,6 @@ async def test_health_says_what_is_away_and_readiness_follows(
     queue.error = BrokerUnavailableError("away")
     health = await client.get("/health")
     assert health.status_code == 200
-    assert health.json()["dependencies"]["broker"] == "unavailable"
+    assert health.json()["dependencies"]["rabbitmq"] == "unavailable"
     assert (await client.get("/readyz")).status_code == 503
     assert (await client.get("/livez")).status_code == 200

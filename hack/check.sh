@@ -1,16 +1,32 @@
 #!/bin/sh
-# Everything that can be checked without a cluster.
+# Everything that can be checked without a cluster. A step says more than its name only if it fails.
 set -eu
 cd "$(dirname "$0")/.."
+said=$(mktemp)
+trap 'rm -f "$said"' EXIT
 step() {
     printf '── %s\n' "$1"
     shift
-    "$@"
+    if ! "$@" >"$said" 2>&1; then
+        cat "$said"
+        printf 'FAILED: %s\n' "$*"
+        exit 1
+    fi
 }
-step format .venv/bin/ruff format --check --quiet .
-step lint .venv/bin/ruff check --quiet .
-step types .venv/bin/mypy contract wire operator chunker-job hack/devstack.py hack/demo.py hack/generate.py
-step "types (cluster tools)" .venv/bin/mypy hack/cluster
-step "import layers" .venv/bin/lint-imports --no-logo
-step "generated files" .venv/bin/python hack/generate.py --check
-step "unit tests" .venv/bin/python -m pytest tests/unit -q
+bin=.venv/bin
+
+# not a step: building helm (only ever once) takes minutes, and says how far it is
+python3 hack/cluster tools
+step format $bin/ruff format --check .
+step lint $bin/ruff check .
+step types $bin/mypy contract wire operator chunker-job hack/devstack.py hack/demo.py hack/generate.py
+step "types (cluster tools)" $bin/mypy hack/cluster
+step "types (dev stack)" $bin/mypy hack/dev-stack/backend hack/dev-stack/bin
+step "types (tests)" env MYPYPATH=tests:tests/e2e $bin/mypy tests/fakes tests/e2e \
+    tests/unit/backend tests/unit/charts tests/unit/contract tests/unit/wire
+step "import layers" $bin/lint-imports --no-logo
+step "generated files" $bin/python hack/generate.py --check
+step "chart m0-operator" .m0/bin/helm lint --strict --quiet charts/m0-operator -f hack/cluster/values-dev.yaml
+step "chart m0-dev-stack" .m0/bin/helm lint --strict --quiet charts/m0-dev-stack
+step "unit tests" $bin/python -m pytest tests/unit -q
+tail -n 1 "$said"

@@ -71,6 +71,9 @@ class App:
         self._dead_letters = AmqpPublisher(
             url, settings.deadletter_queue, name="m0-operator dead letters"
         )
+        # A pod's name may come again, its process never does.
+        identity = f"{os.environ.get('HOSTNAME', 'm0-operator')}-{uuid.uuid4().hex[:8]}"
+        self._leadership = Leadership(cluster, identity, time.monotonic)
         self._reconciler = Reconciler(
             cluster,
             Reporting(_build_reporter(settings), self._dead_letters, time.monotonic),
@@ -83,6 +86,7 @@ class App:
             progress=self._progress,
             requeue=self._queue.add_after,
             now=utc_now,
+            fence=self._leadership.check,
         )
         self._intake = Intake(
             self._inbox,
@@ -92,10 +96,8 @@ class App:
             namespace=settings.namespace,
             wake=self._queue.add,
             now=utc_now,
+            fence=self._leadership.check,
         )
-        # A pod's name may come again, its process never does.
-        identity = f"{os.environ.get('HOSTNAME', 'm0-operator')}-{uuid.uuid4().hex[:8]}"
-        self._leadership = Leadership(cluster, identity, time.monotonic)
         self._intake_round = (0, time.monotonic())
         self._workers: list[asyncio.Task[None]] = []
         self._seeded = False

@@ -6,7 +6,7 @@ OperatorError
 │   └── AlreadyExistsError    409 on a create: the object is there
 ├── ClusterNotFoundError      404 on a write: the object is gone
 ├── LeadershipLostError       the Lease is another's: end the process
-└── ClusterRejectedError      400, 413, 422: the same object is refused again
+└── ClusterRejectedError      400, 413, 422, too large for etcd: the same object is refused again
 
 The wire's errors (`m0_wire.errors`) stand beside these.
 """
@@ -70,6 +70,7 @@ def error_from_status(status: int, method: str, text: str) -> OperatorError:
         return ClusterNotFoundError(text)
     if status == 409:
         return AlreadyExistsError(text) if method == "POST" else ClusterConflictError(text)
-    if status in {400, 413, 422}:
+    # etcd's own limit comes as a 500, though no later try can help.
+    if status in {400, 413, 422} or "request is too large" in text:
         return ClusterRejectedError(text)
     return ClusterUnavailableError(f"HTTP {status}: {text}")

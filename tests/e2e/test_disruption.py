@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import expect
-from devstack import DevStack
+from devstack import DevStack, wait_for
 from test_requests import CUTS, post
 
 Request = Callable[..., dict[str, Any]]
@@ -50,6 +50,25 @@ def test_ten_at_once_and_bad_ones_between_them_survive_the_operator_being_delete
         statuses = [status for status, _ in stack.statuses(request["process_id"])]
         assert statuses.count("FAILED") == 1
         assert statuses[-1] == "FAILED"
+
+
+def test_requests_wait_for_an_operator_and_the_urgent_one_goes_first(
+    stack: DevStack, new_id: NewId, request_for: Request
+) -> None:
+    stack.kubectl("scale", "deployment/m0-operator", "--replicas=0")
+    wait_for("the operator to go", lambda: not stack.items("pods", OPERATOR))
+    requests = [request_for(new_id()) for _ in range(5)]
+    for request in requests[:-1]:
+        stack.publish(request, priority=1)
+    stack.publish(requests[-1], priority=9)
+    stack.kubectl("scale", "deployment/m0-operator", "--replicas=1")
+    for request in requests:
+        expect.complete(stack, request, CUTS)
+    resources = [stack.resource(f"video-{request['process_id']}") for request in requests]
+    made = [resource["metadata"]["creationTimestamp"] for resource in resources if resource]
+    # Three slots, five requests: the last to come would be among the last to be taken.
+    assert made[-1] == min(made)
+    assert max(made) > min(made)
 
 
 def test_pods_meet_the_restricted_standard_which_the_namespace_enforces(stack: DevStack) -> None:

@@ -12,6 +12,7 @@ class FakeDelivery:
     body: bytes
     headers: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 0
+    message_id: str = ""
     redelivered: bool = False
     acked: bool = False
     requeued: bool = False

@@ -2,7 +2,7 @@
 
     app        the commands, in the order their steps run
     settings   paths, names, versions, ports: each constant and environment variable
-    shell      running a process: step, heartbeat, log, failure
+    shell      running a process: step, heartbeat, log, failure, two at once, trying again
     system     Debian packages, root, processes by pid
     engine     a Docker engine: the user's, or one of our own
     runc_bounded  what our own engine runs containers with where a capability is missing

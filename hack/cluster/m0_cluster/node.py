@@ -68,16 +68,24 @@ def build(settings: Settings, engine: Engine) -> str:
         return name
     tools = (gotools.PAUSE, gotools.KIND, gotools.ETCD, gotools.CONTAINERD, gotools.COREDNS)
     built = {tool.name: gotools.build(settings, tool) for tool in tools}
-    base = debian.image(settings, engine, _SUITE, _PACKAGES)
+    node_base = base(settings, engine)
     built["kube"] = gotools.build(settings, gotools.KUBE)
     settings.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.cache, prefix=".node-") as scratch:
         note("putting the node image together (usually 60 s)")
-        _assemble(settings, engine, base, built, Path(scratch))
-        _docker_build(
-            settings, engine, "Dockerfile", base, name=name, context=Path(scratch) / "node"
-        )
+        _assemble(settings, engine, node_base, built, Path(scratch))
+        context = Path(scratch) / "node"
+        _docker_build(settings, engine, "Dockerfile", node_base, name=name, context=context)
     return name
+
+
+def base(settings: Settings, engine: Engine) -> str:
+    """Return the Debian that the node image is built from, making it if need be.
+
+    Raises:
+        Failure: it can't be made.
+    """
+    return debian.image(settings, engine, _SUITE, _PACKAGES)
 
 
 def _assemble(

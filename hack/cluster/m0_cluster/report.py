@@ -5,8 +5,9 @@ import shlex
 
 from . import cluster, engine
 from .cluster import Tools
+from .engine import Engine
 from .settings import PORTS, STACK_PASSWORD, Settings
-from .shell import Failure, output
+from .shell import Failure, output, works
 
 # Azurite's well-known account; its key is in Azurite's own documentation
 AZURE_ACCOUNT = "devstoreaccount1"
@@ -82,6 +83,16 @@ def status(settings: Settings, tools: Tools) -> bool:
             argv = ["-n", settings.namespace, "get", kind]
             _show(title, cluster.kubectl(settings, tools, *argv))
     return ready
+
+
+def has_m0(settings: Settings, docker: Engine) -> bool:
+    """Tell whether our cluster's API answers and M0 is installed, from inside the node."""
+    known = cluster.owned(settings, docker)
+    if not known or not known.container:
+        return False
+    inside = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "--request-timeout=10s"]
+    argv = docker.argv("exec", settings.node, *inside, "-n", settings.namespace)
+    return works([*argv, "get", "deployment", "m0-operator"], env=docker.env, timeout_s=20)
 
 
 def logs(settings: Settings, tools: Tools) -> None:

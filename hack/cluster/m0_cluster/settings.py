@@ -82,6 +82,12 @@ class Settings:
         return self.state / "bin"
 
     @property
+    def cached(self) -> list[Path]:
+        """All that this program keeps in the cache directory."""
+        names = ("clusters", "debian", "docker", "engine", "go", "registry", "tools", "lock")
+        return [self.cache / name for name in names]
+
+    @property
     def node_dir(self) -> Path:
         """Sources of the node image."""
         return self.repo / "hack" / "cluster" / "node"

@@ -5,14 +5,31 @@ print nothing. Whatever fails becomes a `Failure` that says what, where the log 
 """
 
 import os
+import re
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+T = TypeVar("T")
 HEARTBEAT_S = 15.0
+RETRY_PAUSES_S = (5, 20)  # before the second and the third attempt
+# What apt, pip, npm, go and BuildKit write when a download fails. Nothing else is worth retrying.
+NETWORK_TROUBLE = re.compile(
+    r"timed? ?out|timeout|connection (reset|refused|broken|aborted|closed)|unexpected eof"
+    r"|name resolution|could not resolve|no such host|network is unreachable|dial tcp"
+    r"|(failed|unable) to fetch|hash sum mismatch|ECONN|ETIMEDOUT|EAI_AGAIN|ENOTFOUND"
+    r"|(http|status|error|code)\W{0,3}(429|5\d\d)|50[0234] +[A-Z]|bad gateway"
+    r"|service unavailable|remote end closed|protocolerror|stream error|ssleoferror",
+    re.IGNORECASE,
+)
+_here = threading.local()  # .name: which background work this thread does
+_stopping = threading.Event()
 TAIL_BYTES = 4000
 TAIL_LINES = 15
 
@@ -27,6 +44,10 @@ class Failure(Exception):  # noqa: N818  it is what the person reads, not a prog
         self.log = log
 
 
+class Stopped(Failure):
+    """A process that was ended because what goes on beside it failed."""
+
+
 @dataclass(frozen=True)
 class Job:
     """Where a long process runs and where its output goes."""
@@ -37,6 +58,8 @@ class Job:
     hint: str = ""
     progress: Callable[[], str] | None = None
     """What the heartbeat should say; `None`: the log's last line."""
+    downloads: bool = False
+    """Whether it is tried again, twice at most, when the network fails it."""
 
 
 @contextmanager
@@ -50,7 +73,38 @@ def step(title: str, usual: str) -> Iterator[None]:
 
 def note(text: str) -> None:
     """Print one line under the current step."""
-    print(f"    {text}", flush=True)
+    name = getattr(_here, "name", "")
+    print(f"    [{name}] {text}" if name else f"    {text}", flush=True)
+
+
+@contextmanager
+def meanwhile(name: str, work: Callable[[], T]) -> Iterator[Callable[[], T]]:
+    """Do some work in the background; yield what waits for it and returns its result.
+
+    Whichever side fails first stops the other's processes, and its failure is what is raised.
+
+    Args:
+        name: what its lines are marked with.
+        work: what to do.
+    """
+
+    def named() -> T:
+        _here.name = name
+        try:
+            return work()
+        except BaseException:
+            _stopping.set()
+            raise
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(named)
+        try:
+            yield future.result
+        except BaseException as error:
+            _stopping.set()
+            if isinstance(error, Stopped) and (first := future.exception()):
+                raise first from None
+            raise
 
 
 def tail(path: Path, lines: int = TAIL_LINES) -> list[str]:
@@ -80,6 +134,20 @@ def pipeline(what: str, stages: Sequence[Sequence[str | Path]], job: Job) -> Non
     Raises:
         Failure: one of them ended with another code, or is not there.
     """
+    for pause_s in RETRY_PAUSES_S if job.downloads else ():
+        try:
+            return _pipeline(what, stages, job)
+        except Failure:
+            trouble = [line for line in tail(job.log) if NETWORK_TROUBLE.search(line)]
+            if not trouble or _stopping.is_set():
+                raise
+        note(f"{what}: {trouble[-1].strip()[:90]}")
+        note(f"the network failed it; again in {pause_s} s")
+        _stopping.wait(pause_s)
+    return _pipeline(what, stages, job)
+
+
+def _pipeline(what: str, stages: Sequence[Sequence[str | Path]], job: Job) -> None:
     job.log.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     procs: list[subprocess.Popen[bytes]] = []
@@ -116,6 +184,8 @@ def _wait(procs: list[subprocess.Popen[bytes]], job: Job, started: float) -> Non
     beat = started + HEARTBEAT_S
     while any(proc.poll() is None for proc in procs):
         time.sleep(0.05)
+        if _stopping.is_set():
+            raise Stopped("stopped, because another part failed")
         if time.monotonic() >= beat:
             beat += HEARTBEAT_S
             said = job.progress() if job.progress else "".join(tail(job.log, 1))

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from .shell import Failure, Job, note, output, run, works
 
 # dockerd and mmdebstrap live in sbin directories that a user's PATH may lack.
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+_one_apt = threading.Lock()
 
 
 def path_env() -> dict[str, str]:
@@ -44,19 +46,39 @@ def ensure_packages(programs: dict[str, str], log: Path) -> None:
     Raises:
         Failure: something is missing and can't be installed from here.
     """
-    packages = sorted({pkg for prog, pkg in programs.items() if not which(prog)})
-    if not packages:
-        return
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
-    hint = f"as root, run: {' '.join(install)}"
+    with _one_apt:
+        packages = sorted({pkg for prog, pkg in programs.items() if not which(prog)})
+        if packages:
+            _install(packages, log)
+
+
+def _install(packages: list[str], log: Path) -> None:
+    names = " ".join(packages)
+    install = f"apt-get install -y --no-install-recommends {names}"
+    hint = f"as root, run: {install}"
     if not which("apt-get"):
-        raise Failure(f"missing: {' '.join(packages)}", hint="install them with your system's tool")
+        raise Failure(f"missing: {names}", hint="install them with your system's tool")
     if not can_be_root():
-        raise Failure(f"missing Debian packages: {' '.join(packages)}", hint=hint)
-    note(f"installing {' '.join(packages)}")
-    env = path_env() | {"DEBIAN_FRONTEND": "noninteractive"}
-    run("apt-get update", as_root(["apt-get", "update"]), Job(log, env=env))
-    run("apt-get install", as_root(install), Job(log, env=env, hint=hint))
+        raise Failure(f"missing Debian packages: {names}", hint=hint)
+    note(f"installing {names}")
+    # one job, so that what is tried again starts from fresh lists; another apt is waited for
+    script = f"apt-get update && {install} -o DPkg::Lock::Timeout=300"
+    argv = as_root(["env", "DEBIAN_FRONTEND=noninteractive", "sh", "-c", script])
+    run("apt-get install", argv, Job(log, env=path_env(), hint=hint, downloads=True))
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a directory, as root where it takes root.
+
+    Raises:
+        Failure: it is still there.
+    """
+    try:
+        path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
+    except FileNotFoundError:
+        return
+    except OSError:
+        output(as_root(["rm", "-rf", "--one-file-system", path]), timeout_s=600)
 
 
 def apt_has(package: str) -> bool:

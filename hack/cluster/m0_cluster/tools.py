@@ -1,7 +1,7 @@
-"""kind, helm and kubectl: the user's where there is a registry and they are new enough, else ours.
+"""kind, helm and kubectl: which ones, and `.m0/bin`, where everyone else finds them.
 
-Without a registry the node image is our own build, and so are the tools: nothing on PATH there
-can be trusted to fit. `.m0/bin` is where everyone else finds the ones that were chosen.
+helm and kubectl: the user's where they are new enough, else ours. kind: the user's only where
+there is a registry, since it must fit the node image, which is our own build where there is none.
 """
 
 import shlex
@@ -10,29 +10,64 @@ from pathlib import Path
 from . import gotools
 from .cluster import Tools
 from .engine import WRAPPER_HEAD, Engine
-from .settings import KUBERNETES_VERSION, Settings
+from .settings import Settings
 from .shell import Failure, note, works
 
 KUBECTL_IN_NODE = "/usr/bin/kubectl"
 
 
 def ensure(settings: Settings, *, use_installed: bool) -> Tools:
-    """Return kind and helm (and kubectl, if it needs no node), building what is missing.
+    """Return kind, helm and where kubectl is or will be, building what is missing.
 
     Raises:
         Failure: one of them does not build.
     """
-    kind = helm = kubectl = None
-    if use_installed:
-        kind = gotools.installed("kind", ["version"], (0, 32))
-        helm = gotools.installed("helm", ["version", "--short"], (4, 0))
-        kubectl = gotools.installed("kubectl", ["version", "--client"], (1, 34))
-    kube = settings.cache / "tools" / f"kubectl-{KUBERNETES_VERSION}" / "kubectl"
+    kind = gotools.installed("kind", ["version"], (0, 32)) if use_installed else None
     return Tools(
         kind=kind or str(gotools.build(settings, gotools.KIND) / "kind"),
-        helm=helm or str(gotools.build(settings, gotools.HELM) / "helm"),
-        kubectl=kubectl or str(kube),
+        helm=_find_helm(settings) or str(gotools.build(settings, gotools.HELM) / "helm"),
+        kubectl=_find_kubectl(settings) or str(_own_kubectl(settings)),
     )
+
+
+def are_published(settings: Settings) -> bool:
+    """Put helm and kubectl into `.m0/bin` if that takes no building; tell whether it did not."""
+    helm, kubectl = _find_helm(settings), _find_kubectl(settings)
+    if not helm or not kubectl:
+        return False
+    _link(settings, helm=helm, kubectl=kubectl)
+    return True
+
+
+def publish_without_engine(settings: Settings) -> None:
+    """Put helm and kubectl into `.m0/bin`, building them if need be; no engine is asked.
+
+    Raises:
+        Failure: one of them does not build.
+    """
+    helm = _find_helm(settings) or str(gotools.build(settings, gotools.HELM) / "helm")
+    kubectl = _find_kubectl(settings)
+    _link(
+        settings,
+        helm=helm,
+        kubectl=kubectl or str(gotools.build(settings, gotools.KUBECTL) / "kubectl"),
+    )
+
+
+def _find_helm(settings: Settings) -> str | None:
+    own = gotools.folder(settings, gotools.HELM) / "helm"
+    return str(own) if own.exists() else gotools.installed("helm", ["version", "--short"], (4, 0))
+
+
+def _find_kubectl(settings: Settings) -> str | None:
+    own = _own_kubectl(settings)
+    if own.exists():
+        return str(own)
+    return gotools.installed("kubectl", ["version", "--client"], (1, 34))
+
+
+def _own_kubectl(settings: Settings) -> Path:
+    return gotools.folder(settings, gotools.KUBECTL) / "kubectl"
 
 
 def ensure_kubectl(engine: Engine, tools: Tools, image: str) -> None:
@@ -60,14 +95,19 @@ def ensure_kubectl(engine: Engine, tools: Tools, image: str) -> None:
 
 def publish(settings: Settings, engine: Engine, tools: Tools) -> None:
     """Put the chosen tools into `.m0/bin`; docker as a wrapper that knows which engine."""
-    settings.bin.mkdir(parents=True, exist_ok=True)
-    for name in ("kind", "helm", "kubectl"):
-        link = settings.bin / name
-        link.unlink(missing_ok=True)
-        link.symlink_to(getattr(tools, name))
+    _link(settings, kind=tools.kind, helm=tools.helm, kubectl=tools.kubectl)
     exports = "export DOCKER_BUILDKIT=1\n"
     if engine.host:
         exports += f"export DOCKER_HOST={shlex.quote(engine.host)}\nunset DOCKER_CONTEXT\n"
     wrapper = settings.bin / "docker"
     wrapper.write_text(f'{WRAPPER_HEAD}{exports}exec {shlex.quote(engine.cli)} "$@"\n')
     wrapper.chmod(0o755)
+
+
+def _link(settings: Settings, **programs: str) -> None:
+    settings.bin.mkdir(parents=True, exist_ok=True)
+    for name, program in programs.items():
+        link, new = settings.bin / name, settings.bin / f".{name}"
+        new.unlink(missing_ok=True)
+        new.symlink_to(program)
+        new.rename(link)  # at once: others may be using it

@@ -69,6 +69,11 @@ class AmqpDelivery:
         return max(0, min(9, self._message.priority or 0))
 
     @property
+    def message_id(self) -> str:
+        """As its sender gave it; empty when it gave none."""
+        return self._message.message_id or ""
+
+    @property
     def redelivered(self) -> bool:
         """Whether the broker may have delivered it before."""
         return bool(self._message.redelivered)

@@ -1,5 +1,7 @@
 """The dead letter: the original bytes, with the error in the headers."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +10,7 @@ from typing import Any
 from m0_contract.request import RequestError
 from m0_contract.resource import VideoChunkJobSpec
 
+from m0_operator.domain.headers import unpack_headers
 from m0_operator.domain.observed import Resource
 from m0_operator.domain.status import FailureStatus, Status, rfc3339
 
@@ -40,10 +43,15 @@ def build_headers(
 ) -> dict[str, Any]:
     """The contract's headers over the request's own.
 
+    Args:
+        original: the request's own, packed.
+
     A replayed dead letter brings the headers of its last failure: they are replaced,
     but for the time it was first seen.
     """
-    headers = {key: value for key, value in original.items() if not key.startswith(_PREFIX)}
+    headers = {
+        key: value for key, value in unpack_headers(original).items() if not key.startswith(_PREFIX)
+    }
     own: dict[str, Any] = {
         "x-m0-error-code": failure.code.value,
         "x-m0-error-message": failure.message,
@@ -53,9 +61,28 @@ def build_headers(
         "x-m0-process-id": process_id,
         "x-m0-attempts": attempts,
         "x-m0-failed-at": _text(failed_at),
-        _FIRST_SEEN: original.get(_FIRST_SEEN) or _text(first_seen_at),
+        _FIRST_SEEN: _as_text(original.get(_FIRST_SEEN)) or _text(first_seen_at),
     }
     return headers | {key: value for key, value in own.items() if value is not None}
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def build_refusal_id(body: bytes, headers: Mapping[str, Any], message_id: str) -> str:
+    """The dead letter's id for a request that never became a resource.
+
+    The same for each delivery of a message: when an acknowledgement is lost, the
+    second dead letter can be told from one for a second message.
+
+    Args:
+        headers: the request's own, packed.
+        message_id: the request's own, if its sender gave one.
+    """
+    digest = hashlib.sha256(body)
+    digest.update(json.dumps([headers, message_id], sort_keys=True).encode())
+    return f"m0-refused-{digest.hexdigest()[:32]}"
 
 
 def _text(moment: datetime | str) -> str:

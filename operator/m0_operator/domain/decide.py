@@ -314,14 +314,14 @@ def effects_out(status: Status, policy: Policy) -> bool:
 def _effects(observed: Observed, status: Status, policy: Policy) -> tuple[Action, ...]:
     actions: list[Action] = []
     failure = status.failure
-    # The dead letter first: it must not wait for a backend that is away.
-    due = status.failed and not status.is_true(ConditionType.DEAD_LETTERED)
-    if due and observed.deadletter_due and failure is not None:
-        actions.append(PublishDeadLetter(failure))
     if observed.backend_due:
         for report in pending_reports(status, policy):
             error = f"{failure.code}: {failure.message}" if failure and report == "FAILED" else None
             actions.append(ReportBackend(report, error))
+    # The dead letter last: its record, which must not wait, holds the reports as well.
+    due = status.failed and not status.is_true(ConditionType.DEAD_LETTERED)
+    if due and observed.deadletter_due and failure is not None:
+        actions.append(PublishDeadLetter(failure))
     return tuple(actions)
 
 

@@ -1,10 +1,9 @@
 """The resource for a message: for a valid request one to run, for a bad one one that says why."""
 
 import base64
-import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from m0_contract.keys import resource_name
@@ -20,9 +19,16 @@ from m0_contract.resource import (
     build_spec,
 )
 
+from m0_operator.domain.headers import pack_headers
 from m0_operator.domain.status import rfc3339
 
 LABEL_PROCESS_ID = f"{GROUP}/process-id"
+MAX_SHOWN_BYTES = 32 * 1024
+"""A longer body is only in `origin`: shown once more in the spec, with the API's escapes,
+it could exceed what etcd takes."""
+
+_OPEN = frozenset({"inferenceConfig", "extra"})
+_SHOWN = frozenset({"chunkDuration", "fps", "width", "height"})
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
@@ -32,32 +38,20 @@ def build_origin(
     """The message behind a resource, exactly."""
     return Origin(
         body=base64.b64encode(body).decode(),
-        headers=jsonable_headers(headers),
+        headers=pack_headers(headers),
         priority=priority,
         received_at=rfc3339(received_at),
     )
 
 
-def jsonable_headers(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """AMQP headers as far as JSON can hold them; what it can't hold is left out."""
-    kept: dict[str, Any] = {}
-    for key, value in headers.items():
-        plain = value
-        if isinstance(value, bytes | bytearray):
-            plain = bytes(value).decode(errors="replace")
-        elif isinstance(value, datetime):
-            plain = rfc3339(value.astimezone(UTC))
-        try:
-            json.dumps(plain, allow_nan=False)
-        except (TypeError, ValueError):
-            continue
-        kept[key] = plain
-    return kept
-
-
 def build_resource(request: VideoRequest, origin: Origin, namespace: str) -> dict[str, Any]:
     """The manifest for a valid request."""
-    return _manifest(request.process_id, build_spec(request, origin), namespace)
+    spec = build_spec(request, origin)
+    if len(origin.body) > MAX_SHOWN_BYTES:
+        spec = {key: value for key, value in spec.items() if key not in _OPEN}
+        given = spec["videoPreprocessing"]
+        spec["videoPreprocessing"] = {key: given[key] for key in _SHOWN & given.keys()}
+    return _manifest(request.process_id, spec, namespace)
 
 
 def build_rejected(

@@ -14,7 +14,8 @@ from m0_contract.errors import ErrorCode, Stage
 from m0_contract.request import RequestError, VideoRequest, parse_request
 from m0_contract.resource import Rejection
 
-from m0_operator.domain.deadletter import build_headers
+from m0_operator.domain.deadletter import build_headers, build_refusal_id
+from m0_operator.domain.headers import pack_headers
 from m0_operator.domain.observed import Resource, parse_resource
 from m0_operator.domain.resource_builder import (
     build_origin,
@@ -55,11 +56,13 @@ class Intake:
         namespace: str,
         wake: Callable[[str], None],
         now: Callable[[], datetime],
+        fence: Callable[[], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Args:
         wake: has a resource reconciled soon.
         now: wall-clock time, UTC.
+        fence: raises LeadershipLostError once another operator may be acting.
         """
         self._inbox = inbox
         self._resources = resources
@@ -68,6 +71,7 @@ class Intake:
         self._namespace = namespace
         self._wake = wake
         self._now = now
+        self._fence = fence
         self._sleep = sleep
         self.rounds = 0
 
@@ -209,17 +213,22 @@ class Intake:
         field: str | None,
         process_id: int | str | None = None,
     ) -> Taken:
+        self._fence()
         now = self._now()
+        original = pack_headers(delivery.headers)
         headers = build_headers(
             build_failure(code, message, stage=Stage.INTAKE, field=field),
-            delivery.headers,
+            original,
             process_id=process_id,
             attempts=0,
             failed_at=now,
             first_seen_at=now,
         )
         await self._dead_letters.publish(
-            delivery.body, headers=headers, priority=delivery.priority, message_id=""
+            delivery.body,
+            headers=headers,
+            priority=delivery.priority,
+            message_id=build_refusal_id(delivery.body, original, delivery.message_id),
         )
         logger.warning(
             "Request refused",

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 LEASE_S = 15
 """How long a silent holder is believed to be alive, seconds."""
 RENEW_S = 3.0
-"""Between renewals: four may fail before anybody else may take over."""
+"""Between renewals, and the bound on one: two or three may fail before we must stop."""
 RETRY_S = 0.5
 """Between looks at another's Lease: a released one is taken within half a second."""
 RENEW_DEADLINE_S = 10.0
@@ -67,6 +67,7 @@ class Leadership:
         self._seen: LeaseRecord | None = None
         self._seen_at = 0.0
         self._version: str | None = None
+        self._renewed_at = 0.0
 
     async def acquire(self, stop: asyncio.Event) -> bool:
         """Wait until the Lease is ours; False when `stop` came first."""
@@ -93,13 +94,24 @@ class Leadership:
             if self._clock() - self._seen_at < record.duration_s:
                 return False
             logger.warning("The leader fell silent: taking over", extra={"leader": record.holder})
+        sent_at = self._clock()
         try:
             version = record.version if record else None
             taken = await self._leases.write_lease(self._identity, LEASE_S, version)
         except ClusterConflictError:
             return False
-        self._version = taken.version
+        self._version, self._renewed_at = taken.version, sent_at
         return True
+
+    def check(self) -> None:
+        """Ask before anything is told to others: a process that was paused may wake up late.
+
+        Raises:
+            LeadershipLostError: another one may be acting by now.
+        """
+        silent_s = self._clock() - self._renewed_at
+        if silent_s >= RENEW_DEADLINE_S:
+            raise LeadershipLostError(f"the Lease was not renewed for {silent_s:.1f} s")
 
     async def hold(self) -> None:
         """Renew for ever.
@@ -107,31 +119,35 @@ class Leadership:
         Raises:
             LeadershipLostError: another one has the Lease, or the API was away for too long.
         """
-        renewed_at = self._clock()
         while True:
-            await asyncio.sleep(RENEW_S)
+            left_s = self._renewed_at + RENEW_DEADLINE_S - self._clock()
             try:
-                async with asyncio.timeout(RENEW_S):
-                    record = await self._leases.write_lease(self._identity, LEASE_S, self._version)
-                self._version, renewed_at = record.version, self._clock()
-            except ClusterConflictError:
-                # Our own renewal may have got through though its answer was lost.
-                await self._check_still_ours(renewed_at)
-            except (OperatorError, TimeoutError) as error:
+                # Waiting for an answer must not make us miss the deadline.
+                async with asyncio.timeout(min(left_s, 2 * RENEW_S)):
+                    await asyncio.sleep(RENEW_S)
+                    await self._renew()
+            except TimeoutError:
+                logger.warning("Lease not renewed", extra={"reason": "no answer"})
+            except OperatorError as error:
+                if isinstance(error, LeadershipLostError):
+                    raise
                 logger.warning("Lease not renewed", extra={"reason": str(error)})
-            if self._clock() - renewed_at > RENEW_DEADLINE_S:
-                raise LeadershipLostError("the Lease could not be renewed in time")
+            self.check()
 
-    async def _check_still_ours(self, renewed_at: float) -> None:
+    async def _renew(self) -> None:
+        # What counts is when the promise was made, not when its receipt came.
+        sent_at = self._clock()
         try:
-            record = await self._leases.fetch_lease()
-        except OperatorError:
+            record = await self._leases.write_lease(self._identity, LEASE_S, self._version)
+        except ClusterConflictError as error:
+            # Our own renewal may have got through though its answer was lost.
+            found = await self._leases.fetch_lease()
+            if found is None or found.holder != self._identity:
+                holder = found.holder if found else "nobody"
+                raise LeadershipLostError(f"the Lease went to {holder}") from error
+            self._version = found.version
             return
-        if record is None or record.holder != self._identity:
-            holder = record.holder if record else "nobody"
-            silent_s = round(self._clock() - renewed_at, 1)
-            raise LeadershipLostError(f"the Lease went to {holder} after {silent_s} s of silence")
-        self._version = record.version
+        self._version, self._renewed_at = record.version, sent_at
 
     async def release(self) -> None:
         """Let the successor start at once; never raises."""

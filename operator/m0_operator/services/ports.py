@@ -110,6 +110,11 @@ class Delivery(Protocol):
         ...
 
     @property
+    def message_id(self) -> str:
+        """As its sender gave it; empty when it gave none."""
+        ...
+
+    @property
     def redelivered(self) -> bool:
         """Whether the broker may have delivered it before."""
         ...

@@ -88,10 +88,12 @@ class Reconciler:
         progress: ProgressTracker,
         requeue: Callable[[str, float], None],
         now: Callable[[], datetime],
+        fence: Callable[[], None],
     ) -> None:
         """Args:
         requeue: has a resource looked at again after some seconds.
         now: wall-clock time, UTC.
+        fence: raises LeadershipLostError once another operator may be acting.
         """
         self._cluster = cluster
         self._reporting = reporting
@@ -100,6 +102,7 @@ class Reconciler:
         self._progress = progress
         self._requeue = requeue
         self._now = now
+        self._fence = fence
         self._uids: dict[str, str] = {}
         self._open: set[str] = set()
 
@@ -126,6 +129,9 @@ class Reconciler:
         if raw is None:
             return None
         resource = parse_resource(raw)
+        if self._uids.get(name, resource.uid) != resource.uid:
+            # Its predecessor under the same name went unheard.
+            self._forget(name)
         self._uids[name] = resource.uid
         self._slots.observe(resource)
         if not resource.status.finished:
@@ -166,6 +172,7 @@ class Reconciler:
         return resource.deleting and resource.held and effects_out(look.status, self._policy)
 
     async def _perform(self, look: _Pass, action: Action) -> None:
+        self._fence()
         resource = look.observed.resource
         match action:
             case CreateJob(attempt):
@@ -185,6 +192,10 @@ class Reconciler:
             case ReportBackend():
                 # The order holds: after one that did not get through, none is sent.
                 if self._reporting.backend_backoff.due(resource.uid):
+                    # One is on record before the next goes out: a crash repeats at most
+                    # the last one, and a status equal to the last one is no new status.
+                    if look.status.reported != look.written.reported:
+                        await self._record_effect(look)
                     look.status = await self._reporting.report(
                         resource, look.status, action, self._now()
                     )

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from m0_operator.errors import TRY_AGAIN
+from m0_operator.errors import STOP, TRY_AGAIN
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class WorkQueue:
         logger.warning(
             "Reconcile failed, tried again later",
             # Known errors say all in their message; a bug needs its place.
-            exc_info=None if isinstance(error, TRY_AGAIN) else error,
+            exc_info=None if isinstance(error, (*TRY_AGAIN, *STOP)) else error,
             extra={"resource": key, "retry_s": delay_s, "reason": str(error)},
         )
         self.add_after(key, delay_s)

@@ -1,15 +1,8 @@
-from pathlib import Path
-
 import pytest
+from unit.charts.rendering import HELM
 
-from tests.unit.charts.rendering import find_helm
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if find_helm() is not None:
-        return
-    here = Path(__file__).parent
-    skip = pytest.mark.skip(reason="helm is not there: `make up` brings it")
-    for item in items:
-        if here in item.path.parents and item.path.name == "test_charts.py":
-            item.add_marker(skip)
+@pytest.fixture(scope="session", autouse=True)
+def _helm_is_there() -> None:
+    """No chart goes untested because helm is missing."""
+    assert HELM.exists(), f"{HELM} is missing; this brings it: python3 hack/cluster tools"

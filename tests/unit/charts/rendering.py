@@ -1,8 +1,6 @@
 """Renders the charts with helm, as an installation would."""
 
-import functools
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,26 +11,15 @@ ROOT = Path(__file__).resolve().parents[3]
 OPERATOR = ROOT / "charts" / "m0-operator"
 DEV_STACK = ROOT / "charts" / "m0-dev-stack"
 DEV_VALUES = ROOT / "hack" / "cluster" / "values-dev.yaml"
+HELM = ROOT / ".m0" / "bin" / "helm"  # brought by `python3 hack/cluster tools`, or `up`
 
 Manifest = dict[str, Any]
 
 
-@functools.cache
-def find_helm() -> str | None:
-    """Helm of `make up`, of its cache, or on PATH."""
-    cache = Path(os.environ.get("M0_CACHE_DIR") or Path.home() / ".cache" / "m0")
-    for candidate in (ROOT / ".m0" / "bin" / "helm", *sorted(cache.glob("tools/helm-*/helm"))):
-        if candidate.exists():
-            return str(candidate)
-    return shutil.which("helm")
-
-
 def run_helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run helm without a cluster and without the user's own settings."""
-    helm = find_helm()
-    assert helm is not None
     return subprocess.run(
-        [helm, *map(str, arguments)],
+        [HELM, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,

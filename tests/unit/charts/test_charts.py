@@ -10,8 +10,7 @@ from m0_chunker.settings import Settings as ChunkerSettings
 from m0_operator.domain.job_template import JobTemplate
 from m0_operator.settings import GatewaySettings, OperatorSettings
 from pydantic_settings import BaseSettings
-
-from tests.unit.charts.rendering import (
+from unit.charts.rendering import (
     DEV_STACK,
     DEV_VALUES,
     OPERATOR,

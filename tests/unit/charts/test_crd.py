@@ -8,8 +8,7 @@ import pytest
 import yaml
 from m0_contract.request import VideoPreprocessing, parse_request
 from m0_contract.resource import GROUP, KIND, PLURAL, VERSION, VideoChunkJobSpec, build_spec
-
-from tests.unit.charts.rendering import ROOT
+from unit.charts.rendering import ROOT
 
 Schema = dict[str, Any]
 

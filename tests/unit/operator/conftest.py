@@ -47,6 +47,7 @@ class World:
     reporter: FakeReporter | None = field(default_factory=FakeReporter)
     limit: int = 4
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    lost: Exception | None = None
     template: JobTemplate = field(default_factory=lambda: JobTemplate(image="c:1"))
 
     def __post_init__(self) -> None:
@@ -65,6 +66,7 @@ class World:
             progress=self.progress,
             requeue=lambda name, wait_s: self.requeues.append((name, wait_s)),
             now=lambda: self.now,
+            fence=self.fence,
         )
         self.intake = Intake(
             self.inbox,
@@ -74,8 +76,13 @@ class World:
             namespace="m0",
             wake=self.wakes.append,
             now=lambda: self.now,
+            fence=self.fence,
             sleep=self.meanwhile,
         )
+
+    def fence(self) -> None:
+        if self.lost is not None:
+            raise self.lost
 
     def clock(self) -> float:
         return self.now.timestamp()

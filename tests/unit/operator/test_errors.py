@@ -17,6 +17,11 @@ def test_every_error_is_tried_again_or_recorded_or_ends_the_process() -> None:
         assert sum(issubclass(kind, mapping) for mapping in mappings) == 1, kind
 
 
+def test_what_is_too_large_for_etcd_is_refused_again_however_often_it_is_tried() -> None:
+    error = errors.error_from_status(500, "POST", "etcdserver: request is too large")
+    assert isinstance(error, errors.ClusterRejectedError)
+
+
 @pytest.mark.parametrize(
     ("status", "method", "kind"),
     [

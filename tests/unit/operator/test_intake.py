@@ -2,6 +2,9 @@
 
 import asyncio
 import base64
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from m0_operator.errors import ClusterRejectedError, ClusterUnavailableError
@@ -61,6 +64,55 @@ async def test_what_can_not_be_read_is_dead_lettered_as_it_came(
     assert letter["headers"]["x-m0-stage"] == "intake"
     assert world.cluster.resources == {}
     assert delivery.acked
+
+
+async def test_headers_of_every_type_come_back_with_the_dead_letter(world: World) -> None:
+    headers = {
+        "bytes": bytearray(b"\xff"),
+        "none": None,
+        "when": datetime(2026, 1, 1, tzinfo=UTC),
+        "table": {"list": [1, 1.0, Decimal("1.5"), {"deep": bytearray(b"x")}]},
+    }
+    await world.send(request_body(), headers=headers)
+    await world.reconcile()
+    world.cluster.end_job(world.job(), message=failed("SOURCE_NOT_FOUND"), exit_code=65)
+    await world.reconcile()
+    await world.send(b"{", headers=headers)
+    for letter in world.dead_letters.letters:
+        kept = {k: v for k, v in letter["headers"].items() if not k.startswith("x-m0-")}
+        assert repr(kept) == repr(headers)
+
+
+async def test_a_header_of_bytes_stops_no_dead_letter(world: World) -> None:
+    await world.send(b"{", headers={"latin": b"\xe9"})
+    assert world.dead_letters.letters[0]["headers"]["latin"] == bytearray(b"\xe9")
+
+
+async def test_two_deliveries_of_one_refused_message_can_be_told_from_two_messages(
+    world: World,
+) -> None:
+    for message_id in ("a", "a", "b", ""):
+        await world.send(b"{", message_id=message_id)
+    await world.send(b"{", headers={"trace": "t1"})
+    ids = [letter["id"] for letter in world.dead_letters.letters]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 4
+
+
+async def test_a_large_body_is_held_once(world: World) -> None:
+    body = request_body(
+        inference_config={"a": "<" * 200_000},
+        unknown="x" * 1000,
+        video_preprocessing={"chunk_duration": 4, "fps": 5, "codec": "x" * 1000},
+    )
+    await world.send(body)
+    manifest = world.cluster.resources["video-101"]
+    # Go writes "<" with six characters; etcd takes 1.5 MiB.
+    assert len(json.dumps(manifest).replace("<", "\\u003c")) < 1_000_000
+    assert manifest["spec"]["videoPreprocessing"] == {"chunkDuration": 4.0, "fps": 5.0}
+    await world.reconcile()
+    annotations = world.cluster.jobs[world.job()]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["m0.sightapi.io/request"].encode() == body
 
 
 async def test_a_bad_request_with_an_id_becomes_a_resource_that_says_why(world: World) -> None:

@@ -24,8 +24,11 @@ class FakeLeases:
         self.record: LeaseRecord | None = None
         self.versions = count(1)
         self.away = False
+        self.hanging = False
 
     async def fetch_lease(self) -> LeaseRecord | None:
+        if self.hanging:
+            await asyncio.sleep(3600)
         if self.away:
             raise ClusterUnavailableError("away")
         return self.record
@@ -112,7 +115,7 @@ async def test_a_leader_that_woke_up_too_late_stops(
     assert not await second.try_acquire()
     clock.now = LEASE_S
     assert await second.try_acquire()
-    with pytest.raises(LeadershipLostError, match="went to b"):
+    with pytest.raises(LeadershipLostError, match="not renewed"):
         await first.hold()
 
 
@@ -144,3 +147,43 @@ async def test_a_lost_answer_to_our_own_renewal_is_no_loss(
     await asyncio.sleep(0.1)
     assert not holding.done()
     holding.cancel()
+
+
+async def test_a_leader_whose_lease_was_taken_stops(
+    leases: FakeLeases, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leadership, "RENEW_S", 0.01)
+    first = candidate(leases, clock, "a")
+    assert await first.try_acquire()
+    await leases.write_lease("b", LEASE_S, leases.record.version)  # type: ignore[union-attr]
+    with pytest.raises(LeadershipLostError, match="went to b"):
+        await asyncio.wait_for(first.hold(), 5)
+
+
+async def test_an_api_that_does_not_answer_at_all_ends_leadership_in_time(
+    leases: FakeLeases, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leadership, "RENEW_S", 0.01)
+    first = candidate(leases, clock, "a")
+    assert await first.try_acquire()
+    await leases.write_lease("b", LEASE_S, leases.record.version)  # type: ignore[union-attr]
+    leases.hanging = True
+    holding = asyncio.create_task(first.hold())
+    await asyncio.sleep(0.05)
+    assert not holding.done()
+    clock.now += leadership.RENEW_DEADLINE_S
+    with pytest.raises(LeadershipLostError):
+        await asyncio.wait_for(holding, 1)
+
+
+async def test_one_that_was_paused_may_tell_nobody_anything(
+    leases: FakeLeases, clock: Clock
+) -> None:
+    first = candidate(leases, clock, "a")
+    clock.now = 100.0
+    assert await first.try_acquire()
+    clock.now += leadership.RENEW_DEADLINE_S - 0.1
+    first.check()
+    clock.now += 0.1
+    with pytest.raises(LeadershipLostError):
+        first.check()

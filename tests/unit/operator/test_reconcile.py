@@ -1,5 +1,7 @@
 """Reconcile over a fake cluster: the life of a video, and every way it can be disturbed."""
 
+from typing import Any
+
 import pytest
 from m0_contract.chunk import Progress
 from m0_contract.resource import FINALIZER
@@ -7,6 +9,7 @@ from m0_operator.errors import (
     ClusterConflictError,
     ClusterRejectedError,
     ClusterUnavailableError,
+    LeadershipLostError,
 )
 from m0_wire.errors import BackendRejectedError, BackendUnavailableError, BrokerUnavailableError
 
@@ -220,6 +223,39 @@ async def test_one_dead_letter_when_its_record_fails_for_long(world: World) -> N
     assert len(world.dead_letters.letters) == 1
 
 
+async def test_of_two_statuses_at_once_a_crash_repeats_at_most_the_last(world: World) -> None:
+    world.reporter.error = BackendUnavailableError("away")
+    job = await running(world)
+    world.cluster.end_job(job, message=SUCCESS)
+    await world.reconcile()
+    world.reporter.error = None
+    report = world.reporter.report
+
+    async def crash_after_the_last(*given: Any) -> None:
+        await report(*given)
+        if given[2] == "PROCESSING":
+            raise RuntimeError("killed")
+
+    world.reporter.report = crash_after_the_last  # type: ignore[method-assign]
+    world.wait(120)
+    with pytest.raises(RuntimeError):
+        await world.reconcile()
+    world.reporter.report = report  # type: ignore[method-assign]
+    world.restart()
+    await world.reconcile()
+    assert world.told == ["QUEUED", "PROCESSING", "PROCESSING"]
+
+
+async def test_who_has_lost_the_lease_tells_nobody_anything(world: World) -> None:
+    job = await running(world)
+    world.cluster.end_job(job, message=failed("NOT_MEDIA", "probe"), exit_code=65)
+    world.lost = LeadershipLostError("paused for a minute")
+    with pytest.raises(LeadershipLostError):
+        await world.reconcile()
+    assert world.dead_letters.letters == []
+    assert world.told == ["QUEUED"]
+
+
 async def test_a_failed_read_concludes_nothing(world: World) -> None:
     await running(world)
     world.cluster.fail("fetch_job")
@@ -417,6 +453,16 @@ async def test_a_resource_that_went_unheard_frees_its_slot(world: World) -> None
     await world.reconcile()
     assert world.slots.active == 0
     assert world.reconciler.known == ()
+
+
+async def test_a_successor_under_the_same_name_frees_the_slot_of_one_that_went_unheard(
+    world: World,
+) -> None:
+    await running(world)
+    world.cluster.resources.clear()
+    await world.send(request_body(destination_prefix="elsewhere/"))
+    await world.reconcile()
+    assert world.slots.active == 1
 
 
 async def test_a_finished_video_frees_its_slot(world: World) -> None:

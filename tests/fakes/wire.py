@@ -14,6 +14,7 @@ class FakeDelivery:
     priority: int = 0
     message_id: str = ""
     redelivered: bool = False
+    alive: bool = True
     acked: bool = False
     requeued: bool = False
     ack_error: Exception | None = None

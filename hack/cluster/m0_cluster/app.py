@@ -110,12 +110,16 @@ def down(here: Settings) -> int:
 
 def _delete(here: Settings) -> None:
     docker = engine.find(here)
-    if docker or cluster.record(here):
-        with step("down", "10 s"):
-            docker = docker or engine.ensure(here)
-            found = tools.ensure(here, use_installed=registry.reachable(here, docker))
-            gone = cluster.delete(here, docker, found)
-            note(f"cluster {here.cluster} deleted" if gone else "there was no cluster")
+    if cluster.record(here):  # stopped containers keep their place: to delete them takes an engine
+        docker = docker or engine.ensure(here)
+    if not docker or not cluster.owned(here, docker):
+        cluster.forget(here)
+        note(f"there is no cluster {here.cluster}")
+        return
+    with step("down", "10 s"):
+        found = tools.ensure(here, use_installed=registry.reachable(here, docker))
+        cluster.delete(here, docker, found)
+        note(f"cluster {here.cluster} deleted")
 
 
 def clean(here: Settings) -> int:

@@ -252,19 +252,16 @@ def free_port(port: Port) -> int:
     raise Failure("no free port on 127.0.0.1")
 
 
-def delete(settings: Settings, engine: Engine, tools: Tools) -> bool:
-    """Delete our cluster; return whether there was one.
+def delete(settings: Settings, engine: Engine, tools: Tools) -> None:
+    """Delete our cluster, which exists."""
+    _kind_delete(settings, engine, tools)
+    forget(settings)
 
-    Raises:
-        Failure: the cluster of this name is not ours.
-    """
-    known = owned(settings, engine)
-    if known:
-        _kind_delete(settings, engine, tools)
-    _record_path(settings).unlink(missing_ok=True)
-    for path in (settings.kubeconfig, settings.dev_env):
+
+def forget(settings: Settings) -> None:
+    """Remove what was written down about a cluster that is no more."""
+    for path in (_record_path(settings), settings.kubeconfig, settings.dev_env):
         path.unlink(missing_ok=True)
-    return known is not None
 
 
 def _kind_delete(settings: Settings, engine: Engine, tools: Tools) -> None:

@@ -78,6 +78,11 @@ class AmqpDelivery:
         """Whether the broker may have delivered it before."""
         return bool(self._message.redelivered)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be acknowledged: its channel is open."""
+        return not self._message.channel.is_closed
+
     async def ack(self) -> None:
         """It is taken care of."""
         async with _bounded("acknowledging", self._timeout_s):

@@ -8,32 +8,35 @@ from dataclasses import replace
 from datetime import datetime
 
 from m0_contract.errors import ErrorCode
-from m0_contract.outcome import Outcome
 from m0_contract.request import RequestError
 
 from m0_operator.domain.actions import (
     Action,
     AddFinalizer,
-    BackendStatus,
     CreateJob,
     Decision,
     DeleteJob,
     ExpireJob,
     Policy,
-    PublishDeadLetter,
     RemoveFinalizer,
-    ReportBackend,
     SuspendJob,
 )
+from m0_operator.domain.effects import due_effects, effects_out
 from m0_operator.domain.ending import read_ending
 from m0_operator.domain.job_builder import job_name
 from m0_operator.domain.observed import JobView, Observed, PodView, Resource
+from m0_operator.domain.records import (
+    STARTING,
+    record_acceptance,
+    record_failure,
+    record_job,
+    record_rejection,
+    record_success,
+)
 from m0_operator.domain.status import (
     ConditionType,
     FailureStatus,
-    JobRef,
     ProgressStatus,
-    Reason,
     Status,
     build_failure,
     cap,
@@ -45,8 +48,6 @@ MAX_JOBS = 3
 
 WAITING_REQUEUE_S = 10.0
 """A pod that can't start makes no event on its Job: look again."""
-
-STARTING = "The Job exists; its pod is about to start."
 
 
 def expected_job(resource: Resource) -> str:
@@ -68,7 +69,7 @@ def decide(observed: Observed, policy: Policy, now: datetime) -> Decision:
     actions = (
         *_finalizer_before(resource),
         *decision.actions,
-        *_effects(observed, decision.status, policy),
+        *due_effects(observed, decision.status, policy),
         *_cleanup(observed, decision.status, policy),
     )
     return replace(decision, actions=actions, record_first=newly_failed)
@@ -80,8 +81,8 @@ def decide(observed: Observed, policy: Policy, now: datetime) -> Decision:
 def _decide_running(observed: Observed, now: datetime, status: Status) -> Decision:
     rejected = _rejection(observed.resource)
     if rejected is not None:
-        return Decision(_rejected(status, rejected, now))
-    status = _accepted(status, now)
+        return Decision(record_rejection(status, rejected, now))
+    status = record_acceptance(status, now)
     job = observed.job
     if job is not None and job.end is not None:
         return Decision(_ended(status, observed, job, now))
@@ -103,20 +104,6 @@ def _rejection(resource: Resource) -> FailureStatus | None:
     except RequestError as error:
         return build_failure(error.code, str(error), field=error.field)
     return None
-
-
-def _rejected(status: Status, failure: FailureStatus, now: datetime) -> Status:
-    status = status.with_condition(
-        ConditionType.ACCEPTED, "False", Reason.REQUEST_INVALID, now, failure.message
-    )
-    return record_failure(status, failure, now)
-
-
-def _accepted(status: Status, now: datetime) -> Status:
-    if status.is_true(ConditionType.ACCEPTED):
-        return status
-    status = status.with_condition(ConditionType.ACCEPTED, "True", Reason.REQUEST_VALID, now)
-    return status.model_copy(update={"phase": "Queued", "accepted_at": rfc3339(now)})
 
 
 def _start(status: Status, resource: Resource, now: datetime) -> Decision:
@@ -207,19 +194,6 @@ def _with_job(status: Status, job: JobView, now: datetime) -> Status:
     return status.model_copy(update={"attempts": attempts})
 
 
-def record_job(status: Status, name: str, uid: str, attempt: int, now: datetime) -> Status:
-    """The status once the Job of `attempt` exists."""
-    update = {
-        "job_ref": JobRef(name=name, uid=uid, attempt=attempt),
-        "attempts": max(status.attempts + (attempt > 1), attempt),
-        "message": STARTING,
-        "progress": None,
-    }
-    return status.model_copy(update=update).with_condition(
-        ConditionType.JOB_CREATED, "True", Reason.JOB_CREATED, now, f"The Job {name} exists."
-    )
-
-
 # --- the end ------------------------------------------------------------------------------
 
 
@@ -242,87 +216,7 @@ def _ended(status: Status, observed: Observed, job: JobView, now: datetime) -> S
     if ending.failure is not None:
         return record_failure(status, ending.failure, now)
     assert outcome is not None  # noqa: S101 - success is only believed with an outcome
-    return _record_success(status, outcome, job.finished_at or rfc3339(now), now)
-
-
-def _record_success(status: Status, outcome: Outcome, finished_at: str, now: datetime) -> Status:
-    progress = ProgressStatus(
-        chunks=outcome.chunks,
-        done_seconds=round(outcome.duration_s, 3),
-        total_seconds=round(outcome.duration_s, 3),
-        percent="100%",
-        size_bytes=outcome.size_bytes,
-    )
-    said = f"{outcome.chunks} chunks of {outcome.duration_s:g} s of film are out."
-    update = {
-        "phase": "Succeeded",
-        "message": said,
-        "progress": progress,
-        "finished_at": finished_at,
-    }
-    status = status.model_copy(update=update)
-    status = status.with_condition(
-        ConditionType.CHUNKS_PUBLISHED, "True", Reason.ALL_CHUNKS_OUT, now, said
-    )
-    return status.with_condition(ConditionType.SUCCEEDED, "True", Reason.JOB_SUCCEEDED, now)
-
-
-def record_failure(status: Status, failure: FailureStatus, now: datetime) -> Status:
-    """The status of a failed resource; effects follow from it."""
-    stopped = failure.code is ErrorCode.STOPPED
-    said = cap(f"{failure.code}: {failure.message}")
-    update = {
-        "phase": "Stopped" if stopped else "Failed",
-        "message": said,
-        "failure": failure,
-        "finished_at": rfc3339(now),
-    }
-    reason = Reason.STOPPED if stopped else Reason.JOB_FAILED
-    if failure.code is ErrorCode.JOB_REFUSED:
-        reason = Reason.JOB_REFUSED
-    elif not status.is_true(ConditionType.ACCEPTED):
-        reason = Reason.REQUEST_INVALID
-    status = status.model_copy(update=update)
-    return status.with_condition(ConditionType.SUCCEEDED, "False", reason, now, said)
-
-
-# --- what others are told -----------------------------------------------------------------
-
-
-def pending_reports(status: Status, policy: Policy) -> tuple[BackendStatus, ...]:
-    """The backend statuses still to be settled, in order."""
-    if status.phase is None:
-        return ()
-    wanted: list[BackendStatus] = []
-    if status.is_true(ConditionType.ACCEPTED):
-        wanted.append("QUEUED")
-    if status.phase == "Succeeded":
-        wanted.append(policy.handed_over)
-    elif status.failed:
-        wanted.append("FAILED")
-    if status.reported in wanted:
-        return tuple(wanted[wanted.index(status.reported) + 1 :])
-    return tuple(wanted)
-
-
-def effects_out(status: Status, policy: Policy) -> bool:
-    """Whether everybody who must know of the end does."""
-    lettered = not status.failed or status.is_true(ConditionType.DEAD_LETTERED)
-    return status.finished and lettered and not pending_reports(status, policy)
-
-
-def _effects(observed: Observed, status: Status, policy: Policy) -> tuple[Action, ...]:
-    actions: list[Action] = []
-    failure = status.failure
-    if observed.backend_due:
-        for report in pending_reports(status, policy):
-            error = f"{failure.code}: {failure.message}" if failure and report == "FAILED" else None
-            actions.append(ReportBackend(report, error))
-    # The dead letter last: its record, which must not wait, holds the reports as well.
-    due = status.failed and not status.is_true(ConditionType.DEAD_LETTERED)
-    if due and observed.deadletter_due and failure is not None:
-        actions.append(PublishDeadLetter(failure))
-    return tuple(actions)
+    return record_success(status, outcome, job.finished_at or rfc3339(now), now)
 
 
 def _finalizer_before(resource: Resource) -> tuple[Action, ...]:

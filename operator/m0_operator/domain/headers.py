@@ -37,27 +37,31 @@ def unpack_headers(packed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pack(value: object) -> Any:
+    if isinstance(value, list):
+        return [_pack(item) for item in value]
+    if isinstance(value, dict):
+        table = {str(key): _pack(item) for key, item in value.items()}
+        return {_TABLE: table} if any(key.startswith("$") for key in table) else table
+    return _pack_scalar(value)
+
+
+def _pack_scalar(value: object) -> Any:
+    packed: Any = str(value)
     match value:
-        case None | bool() | str():
-            return value
-        case int():
-            return value if -(2**63) <= value < 2**63 else str(value)
+        case None | bool():
+            packed = value
+        case int() if -(2**63) <= value < 2**63:
+            packed = value
         case float():
             exact = math.isfinite(value) and not value.is_integer()
-            return value if exact else {"$double": repr(value)}
+            packed = value if exact else {"$double": repr(value)}
         case bytes() | bytearray():
-            return {"$bytes": base64.b64encode(value).decode()}
+            packed = {"$bytes": base64.b64encode(value).decode()}
         case datetime():
-            return {"$timestamp": value.astimezone(UTC).isoformat()}
+            packed = {"$timestamp": value.astimezone(UTC).isoformat()}
         case Decimal():
-            return {"$decimal": str(value)}
-        case list():
-            return [_pack(item) for item in value]
-        case dict():
-            table = {str(key): _pack(item) for key, item in value.items()}
-            return {_TABLE: table} if any(key.startswith("$") for key in table) else table
-        case _:
-            return str(value)
+            packed = {"$decimal": str(value)}
+    return packed
 
 
 _READ: dict[str, Callable[[str], object]] = {

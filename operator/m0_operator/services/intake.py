@@ -25,6 +25,7 @@ from m0_operator.domain.resource_builder import (
 )
 from m0_operator.domain.status import ConditionType, build_failure, cap
 from m0_operator.errors import TRY_AGAIN, AlreadyExistsError, ClusterRejectedError
+from m0_operator.services.aside import Aside
 from m0_operator.services.ports import DeadLetters, Delivery, Inbox, Resources
 from m0_operator.services.slots import Slots
 
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 0.25
 MAX_PAUSE_S = 10.0
-GONE_TIMEOUT_S = 15.0
+GONE_TIMEOUT_S = 3.0
 CREATE_TRIES = 5
 MAX_FIELD = 256
 
@@ -40,7 +41,7 @@ Taken = Literal["created", "duplicate", "dead-lettered"]
 
 
 class _NotYetError(Exception):
-    """The message can't be settled now: it goes back to the queue."""
+    """The message can't be settled now, others may."""
 
 
 class Intake:
@@ -73,6 +74,7 @@ class Intake:
         self._now = now
         self._fence = fence
         self._sleep = sleep
+        self._aside = Aside(now)
         self.rounds = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -101,17 +103,28 @@ class Intake:
         """Take one message if there is a slot for it; whether one was taken."""
         if not self._slots.free:
             return False
-        delivery = await self._inbox.fetch()
+        delivery = self._aside.find_due() or await self._inbox.fetch()
         if delivery is None:
             return False
         try:
             taken = await self._take(delivery)
-        except BaseException:
-            await delivery.requeue()
+        except _NotYetError as error:
+            if self._aside.put(delivery):
+                logger.info("Request set aside", extra={"reason": str(error)})
+                return True
+            await self._give_back(delivery)
             raise
+        except BaseException:
+            await self._give_back(delivery)
+            raise
+        self._aside.let_go(delivery)
         await delivery.ack()
         logger.info("Request taken", extra={"result": taken, "priority": delivery.priority})
         return True
+
+    async def _give_back(self, delivery: Delivery) -> None:
+        self._aside.let_go(delivery)
+        await delivery.requeue()
 
     async def _take(self, delivery: Delivery) -> Taken:
         try:

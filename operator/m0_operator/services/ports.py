@@ -119,6 +119,11 @@ class Delivery(Protocol):
         """Whether the broker may have delivered it before."""
         ...
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be acknowledged: its channel is open."""
+        ...
+
     async def ack(self) -> None:
         """It is taken care of."""
         ...

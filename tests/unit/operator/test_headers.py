@@ -18,7 +18,9 @@ SCALARS = st.one_of(
     st.floats(allow_nan=False),
     TEXT,
     st.binary(max_size=20).map(bytearray),
-    st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001
+        lambda moment: moment.replace(fold=0)
+    ),
     st.decimals(allow_nan=False, allow_infinity=False),
 )
 KEYS = st.one_of(TEXT, st.sampled_from(["$bytes", "$table", "$double", "$timestamp"]))

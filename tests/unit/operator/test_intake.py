@@ -8,7 +8,9 @@ from decimal import Decimal
 
 import pytest
 from m0_operator.errors import ClusterRejectedError, ClusterUnavailableError
-from m0_wire.errors import BrokerUnavailableError
+from m0_operator.services import aside
+from m0_operator.services.aside import HELD_AT_MOST
+from m0_wire.errors import BackendUnavailableError, BrokerUnavailableError
 
 from .conftest import SUCCESS, World, failed, request_body
 
@@ -232,6 +234,63 @@ async def test_a_replay_that_overtakes_the_record_of_its_dead_letter_is_not_lost
     delivery = await world.send(request_body())
     assert delivery.acked
     assert world.cluster.resources["video-101"]["metadata"]["uid"] != first_uid
+
+
+async def fail_with_the_backend_away(world: World) -> None:
+    await world.send(request_body())
+    await world.reconcile()
+    world.cluster.end_job(world.job(), message=failed("SOURCE_NOT_FOUND"), exit_code=65)
+    assert world.reporter is not None
+    world.reporter.error = BackendUnavailableError("away")
+    await world.reconcile()
+
+
+async def test_a_replay_that_must_wait_for_the_backend_keeps_no_others_waiting(
+    world: World,
+) -> None:
+    await fail_with_the_backend_away(world)
+    first_uid = world.cluster.resources["video-101"]["metadata"]["uid"]
+    replay = await world.send(request_body())
+    assert not replay.acked
+    assert not replay.requeued, "it would be the next one again"
+    other = await world.send(request_body(process_id=102))
+    assert other.acked
+    assert world.reporter is not None
+    world.reporter.error = None
+    world.wait(120)
+    await world.intake.step()
+    assert replay.acked
+    assert world.cluster.resources["video-101"]["metadata"]["uid"] != first_uid
+    assert world.told[:2] == ["QUEUED", "FAILED"]
+
+
+async def test_a_message_set_aside_goes_with_its_channel(world: World) -> None:
+    await fail_with_the_backend_away(world)
+    replay = await world.send(request_body())
+    replay.alive = False
+    assert world.reporter is not None
+    world.reporter.error = None
+    world.wait(120)
+    assert not await world.intake.step(), "the broker will deliver it again"
+    assert not replay.acked
+
+
+async def test_nothing_is_set_aside_for_longer_than_the_broker_allows(world: World) -> None:
+    await fail_with_the_backend_away(world)
+    replay = await world.send(request_body())
+    world.wait(HELD_AT_MOST.total_seconds())
+    with pytest.raises(Exception, match="still there"):
+        await world.intake.step()
+    assert replay.requeued
+
+
+async def test_only_so_many_are_set_aside(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside, "MAX_ASIDE", 0)
+    await fail_with_the_backend_away(world)
+    world.inbox.waiting.append(replay := _delivery())
+    with pytest.raises(Exception, match="still there"):
+        await world.intake.step()
+    assert replay.requeued
 
 
 async def test_a_message_is_given_back_when_the_cluster_is_away(world: World) -> None:

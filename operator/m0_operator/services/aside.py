@@ -1,0 +1,54 @@
+"""Messages that can't be settled yet: held unacknowledged, while others are taken.
+
+Given back, such a message would be the next one again and keep all others waiting,
+and on a quorum queue each return counts towards the delivery limit.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from m0_operator.services.ports import Delivery
+
+MAX_ASIDE = 20
+TRY_EVERY = timedelta(seconds=5)
+HELD_AT_MOST = timedelta(minutes=10)
+"""RabbitMQ closes a channel on which a message stays unacknowledged for half an hour."""
+
+
+@dataclass(slots=True)
+class _Held:
+    delivery: Delivery
+    since: datetime
+    due: datetime
+
+
+class Aside:
+    """A few deliveries; a restart gives them back to the queue."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._held: list[_Held] = []
+
+    def put(self, delivery: Delivery) -> bool:
+        """Hold it, or hold it on; False when it must go back to the queue."""
+        now = self._now()
+        for item in self._held:
+            if item.delivery is delivery:
+                item.due = now + TRY_EVERY
+                return now - item.since < HELD_AT_MOST
+        if len(self._held) >= MAX_ASIDE:
+            return False
+        self._held.append(_Held(delivery, now, now + TRY_EVERY))
+        return True
+
+    def find_due(self) -> Delivery | None:
+        """One whose time has come; it stays held until `let_go`."""
+        # With its channel a message went back to the queue, and will come again.
+        self._held = [item for item in self._held if item.delivery.alive]
+        now = self._now()
+        return next((item.delivery for item in self._held if item.due <= now), None)
+
+    def let_go(self, delivery: Delivery) -> None:
+        """It is settled, or goes back."""
+        self._held = [item for item in self._held if item.delivery is not delivery]

@@ -61,6 +61,7 @@ class App:
         self._stop = asyncio.Event()
         self._queue = WorkQueue()
         self._slots = Slots(settings.max_active_jobs)
+        self._acknowledged: set[str] = set()
         self._progress = ProgressTracker(time.monotonic, self._queue.add_after)
         url = settings.amqp_url.get_secret_value()
         self._inbox = AmqpInbox(url, settings.priority_queue, declare=_platform_queues(settings))
@@ -83,6 +84,7 @@ class App:
                 handed_over=settings.handed_over_status,
             ),
             slots=self._slots,
+            acknowledged=self._acknowledged,
             progress=self._progress,
             requeue=self._queue.add_after,
             now=utc_now,
@@ -93,6 +95,7 @@ class App:
             cluster,
             self._dead_letters,
             slots=self._slots,
+            acknowledged=self._acknowledged,
             namespace=settings.namespace,
             wake=self._queue.add,
             now=utc_now,
@@ -196,8 +199,7 @@ class App:
         while not self._stop.is_set():
             try:
                 for raw in await self._cluster.list_resources():
-                    self._slots.observe(parse_resource(raw))
-                    self._queue.add(raw["metadata"]["name"])
+                    self._see(raw)
             except OperatorError as error:
                 logger.warning("Waiting for the cluster", extra={"reason": str(error)})
                 await self._pause(2)
@@ -205,6 +207,15 @@ class App:
                 self._seeded = True
                 logger.info("Operator ready", extra={"active": self._slots.active})
                 return
+
+    def _see(self, raw: dict[str, Any]) -> None:
+        name = raw["metadata"]["name"]
+        self._queue.add(name)
+        try:
+            self._slots.observe(parse_resource(raw))
+        except ValidationError as error:
+            # Of another version perhaps: it must not keep all others waiting.
+            logger.warning("Resource not readable", extra={"resource": name, "reason": str(error)})
 
     async def _resync(self) -> None:
         while not self._stop.is_set():

@@ -46,6 +46,8 @@ def configure_logging(level: str, form: Literal["json", "text"]) -> None:
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # aiormq logs whole frames, httpx each URL, kopf one line per event of each object.
-    for name in ("aiormq", "aio_pika", "httpx", "gql", "kopf.objects", "uvicorn.access"):
+    for name in ("aio_pika", "httpx", "gql", "kopf.objects", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # What it calls an error, a broker that is away, reaches us as an exception and is told once.
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     logging.getLogger("kopf").setLevel(max(logging.INFO, logging.getLogger().level))

@@ -17,7 +17,11 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from m0_wire.broker import Broker, redact_url, translate_broker_errors
 from m0_wire.errors import BrokerUnavailableError
 
+from m0_operator.adapters import amqp_values
+
 logger = logging.getLogger(__name__)
+
+amqp_values.install()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,15 @@ class AmqpDelivery:
         return not self._message.channel.is_closed
 
     async def ack(self) -> None:
-        """It is taken care of."""
+        """It is taken care of; returns when the broker knows.
+
+        Raises:
+            BrokerUnavailableError: it may come again.
+        """
         async with _bounded("acknowledging", self._timeout_s):
             await self._message.ack()
+            # An acknowledgement has no answer, but a channel does one thing after another.
+            await self._message.channel.basic_qos(prefetch_count=0)
 
     async def requeue(self) -> None:
         """It goes back; never raises, since a closed channel does the same."""

@@ -60,6 +60,8 @@ def decide(observed: Observed, policy: Policy, now: datetime) -> Decision:
     """What is to be done next for one resource."""
     resource = observed.resource
     status = resource.status
+    if observed.acknowledged:
+        status = status.model_copy(update={"acknowledged": True})
     if not status.finished:
         status = status.model_copy(update={"observed_generation": resource.generation})
         decision = _decide_running(observed, now, status)

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from m0_contract.chunk import Progress
-from m0_contract.resource import FINALIZER, VideoChunkJobSpec
+from m0_contract.errors import ErrorCode
+from m0_contract.resource import FINALIZER, Rejection, VideoChunkJobSpec
+from pydantic import ValidationError
 
 from m0_operator.domain.status import Status
 
@@ -86,6 +88,7 @@ class Observed:
     Attributes:
         job: the Job of the current attempt; None only when the API said 404.
         progress: the latest word of the current attempt.
+        acknowledged: its message is known to be off the queue.
         backend_due: false while a failed report waits for its next try.
         deadletter_due: likewise for the dead letter.
     """
@@ -94,6 +97,7 @@ class Observed:
     job: JobView | None = None
     pods: tuple[PodView, ...] = ()
     progress: Progress | None = None
+    acknowledged: bool = False
     backend_due: bool = True
     deadletter_due: bool = True
 
@@ -110,9 +114,31 @@ def parse_resource(raw: dict[str, Any]) -> Resource:
         deleting="deletionTimestamp" in meta,
         finalizers=tuple(meta.get("finalizers") or ()),
         created_at=meta.get("creationTimestamp", ""),
-        spec=VideoChunkJobSpec.model_validate(raw["spec"]),
+        spec=_parse_spec(raw["spec"]),
         status=Status.model_validate(raw.get("status") or {}),
     )
+
+
+def _parse_spec(raw: dict[str, Any]) -> VideoChunkJobSpec:
+    """The spec; what a person applied and nobody can read becomes one that says so."""
+    try:
+        spec = VideoChunkJobSpec.model_validate(raw)
+        if spec.origin is not None:
+            _ = spec.origin.body_bytes
+    except ValueError as error:
+        reason = (
+            "; ".join(
+                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+            )
+            if isinstance(error, ValidationError)
+            else f"origin.body: {error}"
+        )
+        return VideoChunkJobSpec(
+            process_id=raw["processId"],
+            inference_modality=raw.get("inferenceModality", "batch"),
+            rejection=Rejection(code=ErrorCode.INVALID_REQUEST, message=f"spec: {reason}"),
+        )
+    return spec
 
 
 def parse_job(raw: dict[str, Any]) -> JobView:

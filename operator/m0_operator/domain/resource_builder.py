@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from m0_contract.keys import resource_name
-from m0_contract.request import Modality, RequestError, VideoRequest
+from m0_contract.request import Modality, VideoRequest
 from m0_contract.resource import (
     FINALIZER,
     GROUP,
@@ -15,7 +15,6 @@ from m0_contract.resource import (
     VERSION,
     Origin,
     Rejection,
-    VideoChunkJobSpec,
     build_spec,
 )
 
@@ -85,16 +84,3 @@ def _manifest(process_id: int | str, spec: dict[str, Any], namespace: str) -> di
         },
         "spec": spec,
     }
-
-
-def same_request(existing: VideoChunkJobSpec, manifest: Mapping[str, Any]) -> bool:
-    """Whether a resource and a new manifest ask for the same thing."""
-    new = VideoChunkJobSpec.model_validate(manifest["spec"])
-    if existing.origin is not None and new.origin is not None:
-        return existing.origin.body_sha256 == new.origin.body_sha256
-    if existing.rejection is not None or new.rejection is not None:
-        return False
-    try:
-        return existing.to_request() == new.to_request()
-    except RequestError:
-        return False

@@ -115,6 +115,7 @@ class Status(_Camel):
     """All that the operator has recorded as done or seen.
 
     Attributes:
+        acknowledged: the message behind it is off the queue for good; perhaps noted late.
         attempts: how many times a pod was started for it, all Jobs together.
         reported: the last backend status that is settled: confirmed, or refused for good
             (then the condition BackendReported is False with reason BackendRejected).
@@ -124,6 +125,7 @@ class Status(_Camel):
     phase: Phase | None = None
     message: str | None = None
     conditions: tuple[Condition, ...] = ()
+    acknowledged: bool | None = None
     attempts: int = 0
     progress: ProgressStatus | None = None
     failure: FailureStatus | None = None

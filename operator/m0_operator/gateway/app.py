@@ -17,6 +17,7 @@ from m0_contract.errors import ErrorCode
 from m0_contract.request import MAX_BODY_BYTES, RequestError
 from m0_wire.errors import WireError
 from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 
 from m0_operator.gateway.publisher import QueuePublisher
 from m0_operator.gateway.submission import Submission, parse_submission
@@ -57,7 +58,11 @@ def build_app(publisher: Publisher) -> FastAPI:
     @app.post("/api/v1/process_video")
     async def process_video(request: Request) -> JSONResponse:
         """Queue one video."""
-        body = await _read_body(request)
+        try:
+            body = await _read_body(request)
+        except ClientDisconnect:
+            # Nobody is there to read it; without an answer the server would call it a bug.
+            return JSONResponse({"detail": "The request broke off."}, status_code=400)
         if body is None:
             return _refuse_size()
         try:
@@ -126,7 +131,9 @@ async def _read_body(request: Request) -> bytes | None:
 
 def _refuse_size() -> JSONResponse:
     text = f"The request is too large: at most {MAX_BODY_BYTES} bytes are taken."
-    return JSONResponse({"detail": text}, status_code=413)
+    return JSONResponse(
+        {"detail": text, "code": ErrorCode.REQUEST_TOO_LARGE.value}, status_code=413
+    )
 
 
 def build_details(error: RequestError) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ the broker. Nothing is acknowledged before a resource or a dead letter holds it.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from m0_contract.errors import ErrorCode, Stage
 from m0_contract.request import RequestError, VideoRequest, parse_request
 from m0_contract.resource import Rejection
 
+from m0_operator.domain.arrival import Verdict, compare, may_be_echo
 from m0_operator.domain.deadletter import build_headers, build_refusal_id
 from m0_operator.domain.headers import pack_headers
 from m0_operator.domain.observed import Resource, parse_resource
@@ -21,10 +23,9 @@ from m0_operator.domain.resource_builder import (
     build_origin,
     build_rejected,
     build_resource,
-    same_request,
 )
-from m0_operator.domain.status import ConditionType, build_failure, cap
-from m0_operator.errors import TRY_AGAIN, AlreadyExistsError, ClusterRejectedError
+from m0_operator.domain.status import build_failure, cap
+from m0_operator.errors import STOP, TRY_AGAIN, AlreadyExistsError, ClusterRejectedError
 from m0_operator.services.aside import Aside
 from m0_operator.services.ports import DeadLetters, Delivery, Inbox, Resources
 from m0_operator.services.slots import Slots
@@ -37,7 +38,15 @@ GONE_TIMEOUT_S = 3.0
 CREATE_TRIES = 5
 MAX_FIELD = 256
 
-Taken = Literal["created", "duplicate", "dead-lettered"]
+Result = Literal["created", "duplicate", "dead-lettered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a message; `uid` is of the resource that holds it."""
+
+    result: Result
+    uid: str = ""
 
 
 class _NotYetError(Exception):
@@ -54,6 +63,7 @@ class Intake:
         dead_letters: DeadLetters,
         *,
         slots: Slots,
+        acknowledged: set[str],
         namespace: str,
         wake: Callable[[str], None],
         now: Callable[[], datetime],
@@ -61,6 +71,7 @@ class Intake:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Args:
+        acknowledged: uids of resources whose message is off the queue; added to here.
         wake: has a resource reconciled soon.
         now: wall-clock time, UTC.
         fence: raises LeadershipLostError once another operator may be acting.
@@ -69,6 +80,7 @@ class Intake:
         self._resources = resources
         self._dead_letters = dead_letters
         self._slots = slots
+        self._acknowledged = acknowledged
         self._namespace = namespace
         self._wake = wake
         self._now = now
@@ -92,7 +104,9 @@ class Intake:
                 logger.warning(
                     "Intake paused",
                     # Known errors say all in their message; a bug needs its place.
-                    exc_info=None if isinstance(error, (*TRY_AGAIN, _NotYetError)) else error,
+                    exc_info=None
+                    if isinstance(error, (*TRY_AGAIN, *STOP, _NotYetError))
+                    else error,
                     extra={"reason": str(error), "retry_s": round(pause_s, 1)},
                 )
             self.rounds += 1
@@ -108,18 +122,21 @@ class Intake:
             return False
         try:
             taken = await self._take(delivery)
-        except _NotYetError as error:
-            if self._aside.put(delivery):
-                logger.info("Request set aside", extra={"reason": str(error)})
-                return True
-            await self._give_back(delivery)
-            raise
+        except Exception as error:
+            # A message that nobody foresaw must not keep all others waiting either.
+            if isinstance(error, (*TRY_AGAIN, *STOP)) or not self._aside.put(delivery):
+                await self._give_back(delivery)
+                raise
+            _say_set_aside(error)
+            return True
         except BaseException:
             await self._give_back(delivery)
             raise
         self._aside.let_go(delivery)
         await delivery.ack()
-        logger.info("Request taken", extra={"result": taken, "priority": delivery.priority})
+        if taken.uid:
+            self._acknowledged.add(taken.uid)
+        logger.info("Request taken", extra={"result": taken.result, "priority": delivery.priority})
         return True
 
     async def _give_back(self, delivery: Delivery) -> None:
@@ -179,19 +196,19 @@ class Intake:
             else:
                 self._slots.observe(created)
                 self._wake(name)
-                return "created"
+                return Taken("created", created.uid)
             if raw is None:
                 continue
             existing = parse_resource(raw)
-            verdict = _compare(existing, manifest)
-            if verdict == "duplicate" or _is_echo(delivery, existing, manifest):
-                return "duplicate"
+            verdict = compare(existing, manifest)
+            if verdict == "duplicate" or (delivery.redelivered and may_be_echo(existing, manifest)):
+                return Taken("duplicate", existing.uid)
             if verdict == "conflict":
                 return await self._refuse(delivery, existing, refusal)
             await self._make_room(existing, verdict)
         raise _NotYetError(f"{name} comes and goes")
 
-    async def _make_room(self, existing: Resource, verdict: "_Verdict") -> None:
+    async def _make_room(self, existing: Resource, verdict: Verdict) -> None:
         """Wait until a finished resource has gone, so that a new one can take its name."""
         if verdict == "replace":
             await self._resources.delete_resource(existing.name, existing.uid)
@@ -203,7 +220,7 @@ class Intake:
             raw = await self._resources.fetch_resource(existing.name)
             if raw is None or raw["metadata"]["uid"] != existing.uid:
                 return
-            if verdict == "wait" and _compare(parse_resource(raw), {}) == "replace":
+            if verdict == "wait" and compare(parse_resource(raw), {}) == "replace":
                 return
         raise _NotYetError(f"{existing.name} is still there")
 
@@ -247,35 +264,16 @@ class Intake:
             "Request refused",
             extra={"process_id": process_id, "code": code.value, "reason": message},
         )
-        return "dead-lettered"
+        return Taken("dead-lettered")
 
 
-_Verdict = Literal["duplicate", "conflict", "replace", "wait"]
-
-
-def _compare(existing: Resource, manifest: dict[str, Any]) -> _Verdict:
-    """What a message means for the resource that has its name already."""
-    status = existing.status
-    if existing.deleting:
-        return "wait"
-    if status.failed:
-        # Its dead letter may be on its way back to us before we have recorded it as sent.
-        return "replace" if status.is_true(ConditionType.DEAD_LETTERED) else "wait"
-    return "duplicate" if manifest and same_request(existing.spec, manifest) else "conflict"
-
-
-def _is_echo(delivery: Delivery, existing: Resource, manifest: dict[str, Any]) -> bool:
-    """Whether it is the very message behind a resource that has failed meanwhile.
-
-    Its acknowledgement was lost in a crash; taken for a replay it would run, and be
-    dead-lettered, twice. A replayed dead letter brings the headers of its failure.
-    """
-    return (
-        delivery.redelivered
-        and "x-m0-failed-at" not in delivery.headers
-        and existing.status.failed
-        and not existing.deleting
-        and same_request(existing.spec, manifest)
+def _say_set_aside(error: Exception) -> None:
+    foreseen = isinstance(error, _NotYetError)
+    logger.log(
+        logging.INFO if foreseen else logging.ERROR,
+        "Request set aside",
+        exc_info=None if foreseen else error,
+        extra={"reason": str(error)},
     )
 
 

@@ -125,7 +125,7 @@ class Delivery(Protocol):
         ...
 
     async def ack(self) -> None:
-        """It is taken care of."""
+        """It is taken care of; returns when the broker knows."""
         ...
 
     async def requeue(self) -> None:

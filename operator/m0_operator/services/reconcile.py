@@ -40,12 +40,14 @@ class Reconciler:
         policy: Policy,
         *,
         slots: Slots,
+        acknowledged: set[str],
         progress: ProgressTracker,
         requeue: Callable[[str, float], None],
         now: Callable[[], datetime],
         fence: Callable[[], None],
     ) -> None:
         """Args:
+        acknowledged: uids of resources whose message is off the queue.
         requeue: has a resource looked at again after some seconds.
         now: wall-clock time, UTC.
         fence: raises LeadershipLostError once another operator may be acting.
@@ -58,6 +60,7 @@ class Reconciler:
         )
         self._policy = policy
         self._slots = slots
+        self._acknowledged = acknowledged
         self._progress = progress
         self._requeue = requeue
         self._now = now
@@ -104,6 +107,7 @@ class Reconciler:
             job=job,
             pods=tuple(parse_pod(pod) for pod in pods),
             progress=self._progress.show(name),
+            acknowledged=resource.uid in self._acknowledged,
             backend_due=self._reporting.backend_backoff.due(resource.uid),
             deadletter_due=self._reporting.deadletter_backoff.due(resource.uid),
         )
@@ -163,5 +167,6 @@ class Reconciler:
         self._progress.forget(name)
         if uid is not None:
             self._slots.release(uid)
+            self._acknowledged.discard(uid)
             self._reporting.forget(uid)
             self._open.discard(uid)

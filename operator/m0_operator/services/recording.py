@@ -44,7 +44,8 @@ class Recorder:
         """Patch the status if it differs from what was last written, then say so in events."""
         old, new = look.written, look.status
         patch = build_merge_patch(old.to_json(), new.to_json())
-        if not patch:
+        # This can wait for the next change: by itself it is not worth a write.
+        if patch.keys() <= {"acknowledged"}:
             return
         raw = await self._cluster.patch_status(
             look.observed.resource.name,

@@ -57,12 +57,14 @@ class World:
         self.wakes: list[str] = []
         self.requeues: list[tuple[str, float]] = []
         self.slots = Slots(self.limit)
+        self.acknowledged: set[str] = set()
         self.progress = ProgressTracker(self.clock, lambda *_: None)
         self.reconciler = Reconciler(
             self.cluster,
             Reporting(self.reporter, self.dead_letters, self.clock),
             Policy(template=self.template, backend=self.reporter is not None),
             slots=self.slots,
+            acknowledged=self.acknowledged,
             progress=self.progress,
             requeue=lambda name, wait_s: self.requeues.append((name, wait_s)),
             now=lambda: self.now,
@@ -73,6 +75,7 @@ class World:
             self.cluster,
             self.dead_letters,
             slots=self.slots,
+            acknowledged=self.acknowledged,
             namespace="m0",
             wake=self.wakes.append,
             now=lambda: self.now,

@@ -122,6 +122,24 @@ async def test_too_large_is_refused(client: httpx.AsyncClient) -> None:
     assert answer.status_code == 413
 
 
+async def test_a_caller_who_hangs_up_is_no_bug(queue: FakeQueue) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Any) -> None:
+        return
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/v1/process_video",
+        "query_string": b"",
+        "headers": [],
+    }
+    await build_app(queue)(scope, receive, send)
+    assert queue.published == []
+
+
 @pytest.mark.parametrize(
     "error", [BrokerUnavailableError("amqp://u:secret@h"), UnroutableError("no queue")]
 )

@@ -5,8 +5,10 @@ import base64
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from fakes.wire import FakeDelivery
 from m0_operator.errors import ClusterRejectedError, ClusterUnavailableError
 from m0_operator.services import aside
 from m0_operator.services.aside import HELD_AT_MOST
@@ -188,19 +190,59 @@ async def test_a_replay_of_a_failed_request_runs_again(world: World) -> None:
     assert headers["x-m0-first-seen-at"] == letter["headers"]["x-m0-first-seen-at"]
 
 
-async def test_an_echo_of_a_message_whose_acknowledgement_was_lost_does_not_run_again(
-    world: World,
-) -> None:
-    body = request_body()
-    await world.send(body)
+async def fail_unacknowledged(world: World, **more: Any) -> FakeDelivery:
+    """The operator ends between the creation and the acknowledgement; its successor goes on."""
+    world.inbox.waiting.append(
+        delivery := FakeDelivery(request_body(), ack_error=BrokerUnavailableError("gone"), **more)
+    )
+    with pytest.raises(BrokerUnavailableError):
+        await world.intake.step()
+    world.restart()
     await world.reconcile()
     world.cluster.end_job(world.job(), message=failed("SOURCE_NOT_FOUND"), exit_code=65)
     await world.reconcile()
-    echo = await world.send(body, redelivered=True)
+    return delivery
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"x-m0-failed-at": "2025-01-01T00:00:00Z"}, {"n": 1.0, "b": bytearray(b"x")}],
+    ids=["a first try", "a replay", "odd headers"],
+)
+async def test_an_echo_of_a_message_whose_acknowledgement_was_lost_does_not_run_again(
+    world: World, headers: dict[str, Any]
+) -> None:
+    await fail_unacknowledged(world, headers=headers)
+    echo = await world.send(request_body(), headers=headers, redelivered=True)
     assert echo.acked
     await world.reconcile()
     assert len(world.cluster.jobs) == 1
     assert len(world.dead_letters.letters) == 1
+
+
+async def test_a_replay_that_had_to_be_delivered_twice_still_runs(world: World) -> None:
+    await world.send(request_body())
+    await world.reconcile()
+    world.cluster.end_job(world.job(), message=failed("SOURCE_NOT_FOUND"), exit_code=65)
+    await world.reconcile()
+    world.restart()
+    world.cluster.fail("create_resource")
+    world.inbox.waiting.append(_delivery())
+    with pytest.raises(ClusterUnavailableError):
+        await world.intake.step()
+    await world.send(request_body(), redelivered=True)
+    await world.reconcile()
+    assert len(world.cluster.jobs) == 2
+
+
+async def test_a_replay_by_its_dead_letter_is_no_echo_even_after_a_lost_acknowledgement(
+    world: World,
+) -> None:
+    await fail_unacknowledged(world)
+    letter = world.dead_letters.letters[0]
+    await world.send(letter["body"], headers=letter["headers"], redelivered=True)
+    await world.reconcile()
+    assert len(world.cluster.jobs) == 2
 
 
 async def test_the_error_of_an_earlier_failure_does_not_stick_to_a_later_one(world: World) -> None:
@@ -262,6 +304,19 @@ async def test_a_replay_that_must_wait_for_the_backend_keeps_no_others_waiting(
     assert replay.acked
     assert world.cluster.resources["video-101"]["metadata"]["uid"] != first_uid
     assert world.told[:2] == ["QUEUED", "FAILED"]
+
+
+async def test_a_message_that_nobody_foresaw_keeps_no_others_waiting(world: World) -> None:
+    world.dead_letters.error = TypeError("a bug")
+    odd = await world.send(b"{")
+    assert not odd.acked
+    other = await world.send(request_body())
+    assert other.acked
+    world.dead_letters.error = None
+    world.wait(5)
+    await world.intake.step()
+    assert odd.acked
+    assert len(world.dead_letters.letters) == 1
 
 
 async def test_a_message_set_aside_goes_with_its_channel(world: World) -> None:
@@ -357,7 +412,5 @@ async def test_intake_goes_on_after_errors_and_ends_when_told(world: World) -> N
     await asyncio.wait_for(task, 5)
 
 
-def _delivery(body: bytes | None = None):
-    from fakes.wire import FakeDelivery  # noqa: PLC0415
-
+def _delivery(body: bytes | None = None) -> FakeDelivery:
     return FakeDelivery(body or request_body())

@@ -416,6 +416,29 @@ async def test_a_resource_applied_by_hand_runs_and_gets_the_finalizer(world: Wor
     assert b'"process_id":7' in world.dead_letters.letters[0]["body"]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rejection": {"code": "NO_SUCH_CODE", "message": "m"}},
+        {"origin": {"body": "a"}},
+        {"inferenceConfig": "none"},
+        {},
+    ],
+    ids=["an unknown code", "no base64", "a text for an object", "nothing at all"],
+)
+async def test_a_resource_applied_by_hand_that_nobody_can_read_fails_and_says_so(
+    world: World, changes: dict[str, Any]
+) -> None:
+    await world.cluster.create_resource(
+        {"metadata": {"name": "odd", "namespace": "m0"}, "spec": {"processId": 7, **changes}}
+    )
+    await world.reconcile("odd")
+    assert world.status("odd")["phase"] == "Failed"
+    assert world.status("odd")["failure"]["code"] == "INVALID_REQUEST"
+    assert world.told == ["FAILED"]
+    assert len(world.dead_letters.letters) == 1
+
+
 # --- progress -----------------------------------------------------------------------------
 
 

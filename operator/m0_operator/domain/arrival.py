@@ -1,0 +1,58 @@
+"""What a message means for a resource that has its name already."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from m0_contract.request import RequestError
+from m0_contract.resource import VideoChunkJobSpec
+
+from m0_operator.domain.observed import Resource
+from m0_operator.domain.status import ConditionType
+
+Verdict = Literal["duplicate", "conflict", "replace", "wait"]
+
+
+def compare(existing: Resource, manifest: Mapping[str, Any]) -> Verdict:
+    """Whether it is nothing new, another request under the same id, or a new try.
+
+    Args:
+        manifest: the resource that the message would become.
+    """
+    status = existing.status
+    if existing.deleting:
+        return "wait"
+    if status.failed:
+        # Its dead letter may be on its way back to us before we have recorded it as sent.
+        return "replace" if status.is_true(ConditionType.DEAD_LETTERED) else "wait"
+    return "duplicate" if manifest and same_request(existing.spec, manifest) else "conflict"
+
+
+def may_be_echo(existing: Resource, manifest: Mapping[str, Any]) -> bool:
+    """Whether a redelivered message is the very one behind a resource that has failed meanwhile.
+
+    Its acknowledgement was lost in a crash; taken for a replay it would run, and be
+    dead-lettered, twice. What was acknowledged can't come back: a message that looks
+    the same is a replay then, although it may have been delivered before.
+    """
+    origin = existing.spec.origin
+    return (
+        not existing.status.acknowledged
+        and existing.status.failed
+        and not existing.deleting
+        and origin is not None
+        and origin.headers == manifest["spec"]["origin"]["headers"]
+        and same_request(existing.spec, manifest)
+    )
+
+
+def same_request(existing: VideoChunkJobSpec, manifest: Mapping[str, Any]) -> bool:
+    """Whether a resource and a new manifest ask for the same thing."""
+    new = VideoChunkJobSpec.model_validate(manifest["spec"])
+    if existing.origin is not None and new.origin is not None:
+        return existing.origin.body_sha256 == new.origin.body_sha256
+    if existing.rejection is not None or new.rejection is not None:
+        return False
+    try:
+        return existing.to_request() == new.to_request()
+    except RequestError:
+        return False

@@ -11,4 +11,4 @@ if ! python3 hack/cluster running; then
     trap 'python3 hack/cluster down' EXIT
 fi
 python3 hack/cluster up
-.venv/bin/python -m pytest tests
+.venv/bin/python -m pytest tests/integration tests/e2e

@@ -55,6 +55,8 @@ class AmqpDelivery:
 
     def __init__(self, message: AbstractIncomingMessage, timeout_s: float) -> None:
         self._message = message
+        # Held here, since a message denies having one once it is closed.
+        self._channel = message.channel
         self._timeout_s = timeout_s
 
     @property
@@ -85,7 +87,7 @@ class AmqpDelivery:
     @property
     def alive(self) -> bool:
         """Whether it can still be acknowledged: its channel is open."""
-        return not self._message.channel.is_closed
+        return not self._channel.is_closed
 
     async def ack(self) -> None:
         """It is taken care of; returns when the broker knows.
@@ -96,7 +98,7 @@ class AmqpDelivery:
         async with _bounded("acknowledging", self._timeout_s):
             await self._message.ack()
             # An acknowledgement has no answer, but a channel does one thing after another.
-            await self._message.channel.basic_qos(prefetch_count=0)
+            await self._channel.basic_qos(prefetch_count=0)
 
     async def requeue(self) -> None:
         """It goes back; never raises, since a closed channel does the same."""

@@ -121,10 +121,10 @@ def main() -> int:
         (f"{kubectl} get vcj -w", "watch requests as they come"),
         (f"{kubectl} describe vcj {NAME}", "what happened to this one, step by step"),
         (f"{kubectl} explain vcj.spec", "what can be asked for"),
-        (f"curl -s {door} -d @examples/request.json", "the same request, through the REST door"),
+        (f"sed s/101/103/ examples/request.json | curl -s {door} -d @-", "another, by REST"),
         ("make status · make logs · make test · make down", ""),
     ):
-        print(f"   {command:60} {meaning}")
+        print(f"   {command:92} {meaning}")
     return 0 if complete else 1
 
 

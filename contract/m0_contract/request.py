@@ -27,6 +27,15 @@ MAX_DEPTH = 64
 Modality = Literal["batch", "live"]
 
 
+_PLAIN_TEXTS = {
+    "missing": "is missing",
+    "model_type": "must be an object",
+    "dict_type": "must be an object",
+    "string_type": "must be a string",
+}
+"""pydantic's error types whose own words speak of Python."""
+
+
 class RequestError(Exception):
     """A body that is not a valid request.
 
@@ -194,8 +203,8 @@ def validate_request(document: dict[str, Any], *, local: bool = False) -> VideoR
                 continue
             # `int | str` adds its alternative to the location; people know only the field.
             location = [str(part) for part in item["loc"] if part not in {"int", "str"}]
-            text = item["msg"].removeprefix("Value error, ")
-            entry = (".".join(location), "is missing" if item["type"] == "missing" else text)
+            text = _PLAIN_TEXTS.get(item["type"], item["msg"].removeprefix("Value error, "))
+            entry = (".".join(location), text)
             if entry[0] not in {name for name, _ in fields}:
                 fields.append(entry)
         message = "; ".join(f"{name}: {text}" for name, text in fields)

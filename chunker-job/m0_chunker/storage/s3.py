@@ -66,7 +66,11 @@ def translate(error: Exception, *, doing: str, stage: Stage) -> ChunkerError:
     """
     side = 0 if stage is Stage.SOURCE else 1
     fallback = (ErrorCode.SOURCE_UNREACHABLE, ErrorCode.UPLOAD_FAILED)
-    if isinstance(error, NoCredentialsError | PartialCredentialsError | ParamValidationError):
+    if isinstance(error, ParamValidationError):
+        # A name that no bucket or key can have: it was asked for by the request.
+        missing = (ErrorCode.SOURCE_NOT_FOUND, ErrorCode.DESTINATION_NOT_FOUND)
+        return ChunkerError(missing[side], f"{doing}: {error}", stage=stage)
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return ChunkerError(ErrorCode.BAD_CONFIGURATION, f"{doing}: {error}", stage=stage)
     if not isinstance(error, ClientError):
         return ChunkerError(fallback[side], f"{doing}: {error}", stage=stage)

@@ -3,7 +3,12 @@
 import errno
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ParamValidationError,
+)
 from m0_chunker.errors import ChunkerError, StoppedError, from_os_error
 from m0_chunker.storage.s3 import translate
 from m0_contract.errors import ErrorCode, Stage
@@ -54,3 +59,9 @@ def test_s3_without_an_answer():
 def test_a_full_disk_is_said_to_be_full(stage):
     error = from_os_error(OSError(errno.ENOSPC, "No space left on device"), "writing", stage)
     assert (error.code, error.stage) == (ErrorCode.DISK_FULL, stage)
+
+
+def test_a_name_that_no_bucket_can_have_is_the_requests_fault() -> None:
+    error = ParamValidationError(report="Invalid bucket name")
+    assert translate(error, doing="x", stage=Stage.SOURCE).code == ErrorCode.SOURCE_NOT_FOUND
+    assert translate(error, doing="x", stage=Stage.UPLOAD).code == ErrorCode.DESTINATION_NOT_FOUND

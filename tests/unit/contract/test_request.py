@@ -1,6 +1,7 @@
 """Requests: what is taken, what is refused, and how clearly."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -100,6 +101,12 @@ def test_a_bad_field_is_named(changes: dict[str, object], field: str) -> None:
     assert error.code is ErrorCode.INVALID_REQUEST
     assert error.field == field
     assert error.process_id == (None if field == "process_id" else 101)
+
+
+@pytest.mark.parametrize("name", ["cloud_stream_path", "video_preprocessing", "inference_config"])
+def test_a_wrong_type_is_said_without_words_of_python(name: str) -> None:
+    text = str(refusal(encode(**{name: 5})))
+    assert re.fullmatch(rf"{name}: must be an? (object|string)", text)
 
 
 def test_every_bad_field_is_named() -> None:

@@ -1,0 +1,70 @@
+"""Deliveries over a stand-in for the AMQP library's message."""
+
+from typing import Any
+
+import pytest
+from aiormq.exceptions import ChannelInvalidStateError
+from m0_operator.adapters.broker import AmqpDelivery
+from m0_wire.errors import BrokerUnavailableError
+
+
+class FakeChannel:
+    """An AMQP channel: what was done on it, in order."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+        self.done: list[str] = []
+
+    async def basic_qos(self, **_: Any) -> None:
+        self.done.append("answered")
+
+
+class FakeMessage:
+    """As aio-pika's: once its channel is closed it denies having one."""
+
+    priority = 300
+    message_id = None
+    redelivered = None
+
+    def __init__(self, channel: FakeChannel) -> None:
+        self._channel = channel
+
+    @property
+    def channel(self) -> FakeChannel:
+        if self._channel.is_closed:
+            raise ChannelInvalidStateError
+        return self._channel
+
+    async def ack(self) -> None:
+        self.channel.done.append("ack")
+
+
+@pytest.fixture
+def channel() -> FakeChannel:
+    return FakeChannel()
+
+
+@pytest.fixture
+def delivery(channel: FakeChannel) -> AmqpDelivery:
+    return AmqpDelivery(FakeMessage(channel), 1)  # type: ignore[arg-type]
+
+
+async def test_an_acknowledgement_is_over_when_the_broker_has_answered(
+    delivery: AmqpDelivery, channel: FakeChannel
+) -> None:
+    await delivery.ack()
+    assert channel.done == ["ack", "answered"]
+
+
+async def test_a_delivery_knows_when_its_channel_has_gone(
+    delivery: AmqpDelivery, channel: FakeChannel
+) -> None:
+    assert delivery.alive
+    channel.is_closed = True
+    assert not delivery.alive
+    with pytest.raises(BrokerUnavailableError):
+        await delivery.ack()
+
+
+def test_what_the_sender_left_out_or_overdid_is_put_right(delivery: AmqpDelivery) -> None:
+    assert (delivery.priority, delivery.message_id, delivery.redelivered) == (9, "", False)

@@ -29,6 +29,7 @@ from m0_operator.health import serve_health
 from m0_operator.logs import configure_logging
 from m0_operator.services.intake import Intake
 from m0_operator.services.leadership import Leadership
+from m0_operator.services.pause import pause
 from m0_operator.services.progress import ProgressTracker
 from m0_operator.services.reconcile import Reconciler
 from m0_operator.services.reporting import Reporting
@@ -202,7 +203,7 @@ class App:
                     self._see(raw)
             except OperatorError as error:
                 logger.warning("Waiting for the cluster", extra={"reason": str(error)})
-                await self._pause(2)
+                await pause(self._stop, 2)
             else:
                 self._seeded = True
                 logger.info("Operator ready", extra={"active": self._slots.active})
@@ -219,7 +220,7 @@ class App:
 
     async def _resync(self) -> None:
         while not self._stop.is_set():
-            await self._pause(self._settings.resync_s)
+            await pause(self._stop, self._settings.resync_s)
             try:
                 listed = await self._cluster.list_resources()
                 # What is known but not listed has gone unheard: its slot must be freed.
@@ -240,14 +241,7 @@ class App:
             except BrokerUnavailableError as error:
                 pause_s = min(30.0, pause_s * 2)
                 logger.info("Progress not heard", extra={"reason": str(error)})
-            await self._pause(pause_s)
-
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
-        except TimeoutError:
-            return
+            await pause(self._stop, pause_s)
 
     def _livez(self) -> Mapping[str, bool]:
         rounds, since = self._intake_round

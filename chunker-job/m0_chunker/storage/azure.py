@@ -8,7 +8,7 @@ from m0_contract.errors import ErrorCode, Stage
 from m0_contract.keys import ObjectUrl
 
 from m0_chunker.errors import ChunkerError
-from m0_chunker.storage.base import ObjectInfo, SourceFile
+from m0_chunker.storage.base import CODES, ObjectInfo, SourceFile
 from m0_chunker.storage.range_reader import RangeReader
 
 if TYPE_CHECKING:
@@ -16,16 +16,6 @@ if TYPE_CHECKING:
     from m0_chunker.settings import Settings
 
 TIMEOUT_S = 30
-
-_CODES: dict[int, tuple[ErrorCode, ErrorCode]] = {
-    400: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),
-    401: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),
-    403: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),
-    404: (ErrorCode.SOURCE_NOT_FOUND, ErrorCode.DESTINATION_NOT_FOUND),
-    412: (ErrorCode.SOURCE_CHANGED, ErrorCode.UPLOAD_FAILED),
-    416: (ErrorCode.SOURCE_CHANGED, ErrorCode.UPLOAD_FAILED),
-}
-"""HTTP status -> (code when reading, code when writing); all others are worth a retry."""
 
 
 def translate(error: AzureError, *, doing: str, stage: Stage) -> ChunkerError:
@@ -37,7 +27,7 @@ def translate(error: AzureError, *, doing: str, stage: Stage) -> ChunkerError:
     name = str(getattr(name, "value", name) or type(error).__name__)
     if name == "Md5Mismatch":
         return ChunkerError(fallback[side], f"{doing}: {name}", stage=stage)
-    code = _CODES.get(status or 0, fallback)[side]
+    code = CODES.get(status or 0, fallback)[side]
     # The library's own text holds request ids and, for SAS, parts of the signed URL.
     said = f"HTTP {status} {name}" if status else name
     return ChunkerError(code, f"{doing}: {said}", stage=stage)

@@ -3,10 +3,21 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from m0_contract.errors import ErrorCode
 from m0_contract.keys import ObjectUrl
 
 from m0_chunker.chunk import ChunkBody
 from m0_chunker.errors import ChunkerError
+
+CODES: dict[int, tuple[ErrorCode, ErrorCode]] = {
+    400: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),
+    401: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),
+    403: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),
+    404: (ErrorCode.SOURCE_NOT_FOUND, ErrorCode.DESTINATION_NOT_FOUND),
+    412: (ErrorCode.SOURCE_CHANGED, ErrorCode.UPLOAD_FAILED),
+    416: (ErrorCode.SOURCE_CHANGED, ErrorCode.UPLOAD_FAILED),
+}
+"""HTTP status -> (code when reading, code when writing); all others are worth a retry."""
 
 
 class SourceFile(Protocol):

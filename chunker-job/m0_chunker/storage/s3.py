@@ -21,7 +21,7 @@ from m0_contract.errors import ErrorCode, Stage
 from m0_contract.keys import ObjectUrl
 
 from m0_chunker.errors import ChunkerError
-from m0_chunker.storage.base import ObjectInfo, SourceFile
+from m0_chunker.storage.base import CODES, ObjectInfo, SourceFile
 from m0_chunker.storage.range_reader import RangeReader
 
 if TYPE_CHECKING:
@@ -33,17 +33,8 @@ READ_TIMEOUT_S = 30
 COPY_LIMIT_BYTES = 5 * 2**30
 """CopyObject's own limit."""
 
-_CODES: dict[int, tuple[ErrorCode, ErrorCode]] = {
-    301: (ErrorCode.BAD_CONFIGURATION, ErrorCode.BAD_CONFIGURATION),
-    400: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),
-    401: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),
-    403: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),
-    404: (ErrorCode.SOURCE_NOT_FOUND, ErrorCode.DESTINATION_NOT_FOUND),
-    412: (ErrorCode.SOURCE_CHANGED, ErrorCode.UPLOAD_FAILED),
-    416: (ErrorCode.SOURCE_CHANGED, ErrorCode.UPLOAD_FAILED),
-}
-"""HTTP status -> (code when reading, code when writing); all others are worth a retry.
-A HEAD has no body, so the status is often all there is."""
+_CODES = CODES | {301: (ErrorCode.BAD_CONFIGURATION, ErrorCode.BAD_CONFIGURATION)}
+"""A HEAD has no body, so the status is often all there is."""
 
 _BY_NAME: dict[str, tuple[ErrorCode, ErrorCode]] = {
     "BadDigest": (ErrorCode.SOURCE_UNREACHABLE, ErrorCode.UPLOAD_FAILED),

@@ -27,6 +27,7 @@ from m0_operator.domain.resource_builder import (
 from m0_operator.domain.status import build_failure, cap
 from m0_operator.errors import STOP, TRY_AGAIN, AlreadyExistsError, ClusterRejectedError
 from m0_operator.services.aside import Aside
+from m0_operator.services.pause import pause
 from m0_operator.services.ports import DeadLetters, Delivery, Inbox, Resources
 from m0_operator.services.slots import Slots
 
@@ -111,7 +112,7 @@ class Intake:
                 )
             self.rounds += 1
             if pause_s and not stop.is_set():
-                await _wait(stop, pause_s)
+                await pause(stop, pause_s)
 
     async def step(self) -> bool:
         """Take one message if there is a slot for it; whether one was taken."""
@@ -275,11 +276,3 @@ def _say_set_aside(error: Exception) -> None:
         exc_info=None if foreseen else error,
         extra={"reason": str(error)},
     )
-
-
-async def _wait(stop: asyncio.Event, timeout_s: float) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from m0_operator.errors import ClusterConflictError, LeadershipLostError, OperatorError
+from m0_operator.services.pause import pause
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class Leadership:
                     told = True
             except OperatorError as error:
                 logger.warning("Lease not readable", extra={"reason": str(error)})
-            await _pause(stop, RETRY_S)
+            await pause(stop, RETRY_S)
         return False
 
     async def try_acquire(self) -> bool:
@@ -156,11 +157,3 @@ class Leadership:
                 await self._leases.write_lease("", 1, self._version)
         except (OperatorError, TimeoutError) as error:
             logger.warning("Lease not released", extra={"reason": str(error)})
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -20,11 +20,14 @@ class CutPlan:
         tail_fraction: no chunk is shorter than this part of D, unless the film is.
         tolerance: how far before k·D a key frame still counts as being at it, seconds;
             half a tick of the film's clock, which may not be able to say k·D exactly.
+        overlap: how far a chunk goes on after the next one's start, seconds, less than D:
+            to the first key frame at or after it.
     """
 
     duration: Fraction
     tail_fraction: Fraction = Fraction(1, 2)
     tolerance: Fraction = Fraction(0)
+    overlap: Fraction = Fraction(0)
 
     @property
     def shortest(self) -> Fraction:
@@ -47,9 +50,31 @@ class CutPlan:
         """Whether a key frame at this time ends the chunk that began at `last`."""
         return key_frame + self.tolerance >= self.next_nominal(last)
 
+    def wanted_key(self, number: int) -> Fraction:
+        """The `number`th time, from 1, at which an encoder should put a key frame."""
+        if not self.overlap:
+            return number * self.duration
+        step, second = divmod(number - 1, 2)
+        return (step + 1) * self.duration + second * self.overlap
+
     def is_enough(self, boundary: Fraction, known_end: Fraction) -> bool:
         """Whether what follows `boundary` is sure to be long enough for a chunk."""
         return known_end - boundary >= self.shortest - self.tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """How much an earlier attempt has done.
+
+    Attributes:
+        chunks: finished chunks, the first ones.
+        end: where the last of them's successor begins, seconds since the film's start.
+        certificate: what the certificate said then; empty when there is none.
+    """
+
+    chunks: int = 0
+    end: Fraction = Fraction(0)
+    certificate: str = ""
 
 
 def plan_cuts(plan: CutPlan, key_frames: list[Fraction], end: Fraction) -> list[Fraction]:

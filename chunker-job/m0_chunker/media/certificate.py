@@ -1,112 +1,182 @@
-"""The integrity certificate: what was read against what was really written."""
+"""The integrity certificate: what was read against what was really written.
+
+It is kept chunk by chunk, and what it says after a chunk is short enough to be stored with
+that chunk: an attempt that goes on where another stopped vouches for the whole film.
+"""
 
 import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from typing import Any
 
 from m0_contract.errors import ErrorCode
 from m0_contract.outcome import Integrity
 
 from m0_chunker.errors import ChunkerError
 
-if TYPE_CHECKING:
-    import av
-
-    from m0_chunker.media.mp4 import Track
-
-_READ_BYTES = 2**20
+SHOWN_STREAMS = 8
 
 
-@dataclass(slots=True)
-class _Count:
-    """One stream, on one side."""
+@dataclass(frozen=True, slots=True)
+class ChunkFacts:
+    """What one chunk adds.
 
-    packets: int = 0
-    size_bytes: int = 0
-    sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
-
-
-class Certificate:
-    """Counts of every stream on its way in and on its way out.
-
-    Payloads must be the same bytes where the container changes only their wrapping
-    (`exact`); where the muxer rewrites them on the way (MPEG-TS start codes become
-    lengths) only their number can be compared.
+    Attributes:
+        read: packets of each stream that the film gave for this chunk.
+        written: packets of each stream that its index has.
+        repeated: of those, how many of each stream are in the next chunk as well (overlap).
+        size_bytes: of its media data.
+        payload_sha256: of its media data, raw.
+        gap_s: longest stretch without a picture (without sound in a film without pictures).
+        shift_s: how far its start is behind its nominal time.
+        leading: pictures at its start that need one before the cut (open GOP).
+        encoded: packets among `written` that are not the film's own.
     """
 
-    def __init__(self, kinds: list[str], *, exact: list[bool], counted: list[bool]) -> None:
-        """Args:
-        kinds: `video` or `audio`, one for each stream.
-        exact: whether each stream's payload is to come out as it went in.
-        counted: whether each stream's packets are one sample each (not so for PCM).
+    read: Sequence[int]
+    written: Sequence[int]
+    repeated: Sequence[int]
+    size_bytes: int
+    payload_sha256: bytes
+    gap_s: float = 0.0
+    shift_s: float = 0.0
+    leading: int = 0
+    encoded: int = 0
+
+
+@dataclass
+class Certificate:
+    """The sum over all chunks so far.
+
+    Attributes:
+        read: packets of each stream that came from the film.
+        written: packets of each stream that are in the chunks, repeated ones once.
+        chain: SHA-256 over the one before and a chunk's payload SHA-256, chunk by chunk.
+    """
+
+    read: list[int] = field(default_factory=list)
+    written: list[int] = field(default_factory=list)
+    repeated: int = 0
+    size_bytes: int = 0
+    chain: bytes = b""
+    gap_s: float = 0.0
+    shift_s: float = 0.0
+    leading: int = 0
+    encoded: int = 0
+
+    def add(self, facts: ChunkFacts, chunk_id: int) -> None:
+        """Take a chunk in.
+
+        Raises:
+            ChunkerError: INTEGRITY: it doesn't hold what was read for it.
         """
-        self._kinds, self._exact, self._counted = kinds, exact, counted
-        self._in = [_Count() for _ in kinds]
-        self._out = [_Count() for _ in kinds]
-        self._payload = hashlib.sha256()
+        for stream, (read, written) in enumerate(zip(facts.read, facts.written, strict=True)):
+            if read != written:
+                raise ChunkerError(
+                    ErrorCode.INTEGRITY,
+                    f"stream {stream}: {read} packets were read, {written} are in the chunk",
+                    chunk_id=chunk_id,
+                )
+        self.read = _sum(self.read, facts.read, facts.repeated)
+        self.written = _sum(self.written, facts.written, facts.repeated)
+        self.repeated += sum(facts.repeated)
+        self.size_bytes += facts.size_bytes
+        self.chain = hashlib.sha256(self.chain + facts.payload_sha256).digest()
+        self.gap_s = max(self.gap_s, facts.gap_s)
+        self.shift_s = max(self.shift_s, facts.shift_s)
+        self.leading += facts.leading
+        self.encoded += facts.encoded
 
-    def count_in(self, stream: int, packet: "av.Packet[av.stream.Stream]") -> None:
-        """A packet was read."""
-        count = self._in[stream]
-        count.packets += 1
-        count.size_bytes += packet.size
-        count.sha256.update(packet)
+    def dump(self) -> str:
+        """A line of JSON, at most about 1 KiB."""
+        values: list[Any] = [
+            self.written,
+            self.repeated,
+            self.size_bytes,
+            self.chain.hex(),
+            round(self.gap_s, 6),
+            round(self.shift_s, 6),
+            self.leading,
+            self.encoded,
+        ]
+        return json.dumps(values, separators=(",", ":"))
 
-    def count_out(self, stream: int, track: "Track", spool: IO[bytes]) -> None:
-        """A chunk's track was written; reads its samples back from the chunk."""
-        count = self._out[stream]
-        count.packets += track.samples
-        count.size_bytes += track.size_bytes
-        for offset, length in track.runs:
-            spool.seek(offset)
-            left = length
-            while left:
-                data = spool.read(min(left, _READ_BYTES))
-                if not data:
-                    raise ChunkerError(ErrorCode.INTEGRITY, "a chunk's index points past its end")
-                count.sha256.update(data)
-                left -= len(data)
+    @classmethod
+    def load(cls, text: str) -> "Certificate":
+        """What `dump` gave.
 
-    def check(self) -> Integrity:
-        """Compare both sides.
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            written, repeated, size_bytes, chain, gap_s, shift_s, leading, encoded = json.loads(
+                text
+            )
+            return cls(
+                [int(count) for count in written],
+                [int(count) for count in written],
+                int(repeated),
+                int(size_bytes),
+                bytes.fromhex(chain),
+                float(gap_s),
+                float(shift_s),
+                int(leading),
+                int(encoded),
+            )
+        except (TypeError, AttributeError) as error:
+            raise ValueError("no certificate") from error
+
+    def check(self, delivered: Sequence[int]) -> None:
+        """Compare with what the film gave in all.
+
+        Args:
+            delivered: packets of each stream, counted where they come from.
 
         Raises:
             ChunkerError: INTEGRITY, naming the stream and both counts.
         """
-        for stream, kind in enumerate(self._kinds):
-            read, written = self._in[stream], self._out[stream]
-            if self._counted[stream] and read.packets != written.packets:
-                raise _mismatch(stream, kind, "packets", read.packets, written.packets)
-            if self._exact[stream] and read.sha256.digest() != written.sha256.digest():
-                raise _mismatch(stream, kind, "bytes", read.size_bytes, written.size_bytes)
-        return self.summary()
+        for stream, (given, written) in enumerate(zip(delivered, self.written, strict=True)):
+            if given != written:
+                raise ChunkerError(
+                    ErrorCode.INTEGRITY,
+                    f"stream {stream}: the film has {given} packets, {written} are in the chunks",
+                )
 
-    def summary(self) -> Integrity:
-        """The certificate as it goes into the outcome."""
-        total = hashlib.sha256(b"".join(count.sha256.digest() for count in self._out))
-        return Integrity.model_validate(
-            {
-                "packets_in": sum(count.packets for count in self._in),
-                "packets_out": sum(count.packets for count in self._out),
-                "payload_sha256": total.hexdigest(),
-                "bytes_in": sum(count.size_bytes for count in self._in),
-                "bytes_out": sum(count.size_bytes for count in self._out),
-                "streams": [
-                    {
-                        "kind": kind,
-                        "in": self._in[stream].packets,
-                        "out": self._out[stream].packets,
-                        "exact": self._exact[stream],
-                    }
-                    for stream, kind in enumerate(self._kinds[:8])
-                ],
-            }
-        )
+    def to_integrity(
+        self, kinds: Sequence[str], covered_s: float, film_s: float | None, **more: object
+    ) -> Integrity:
+        """The certificate as it goes into the outcome.
+
+        Args:
+            kinds: `video` or `audio`, one for each stream.
+            covered_s: seconds of the film that are in the chunks.
+            film_s: length of the film as its header gives it, seconds; None: unknown.
+            more: what else is to be said.
+        """
+        streams = zip(kinds, self.read, self.written, strict=True)
+        missing = 0.0 if film_s is None else max(0.0, film_s - covered_s)
+        values: dict[str, object] = {
+            "packets_in": sum(self.read),
+            "packets_out": sum(self.written),
+            "payload_sha256": self.chain.hex(),
+            "bytes_out": self.size_bytes,
+            "streams": [
+                {"kind": kind, "in": read, "out": written}
+                for kind, read, written in list(streams)[:SHOWN_STREAMS]
+            ],
+            "covered_s": round(covered_s, 6),
+            "missing_s": round(missing, 3),
+            "largest_gap_s": round(self.gap_s, 6),
+            "largest_shift_s": round(self.shift_s, 6),
+            "repeated": self.repeated or None,
+            "leading_pictures": self.leading or None,
+            "encoded": self.encoded or None,
+            **more,
+        }
+        return Integrity.model_validate({k: v for k, v in values.items() if v is not None})
 
 
-def _mismatch(stream: int, kind: str, unit: str, read: int, written: int) -> ChunkerError:
-    return ChunkerError(
-        ErrorCode.INTEGRITY,
-        f"{kind} stream {stream}: {read} {unit} were read, {written} are in the chunks"
-        + (" (of the same number, but not the same ones)" if read == written else ""),
-    )
+def _sum(total: list[int], counts: Sequence[int], less: Sequence[int]) -> list[int]:
+    total = total or [0] * len(counts)
+    return [a + b - c for a, b, c in zip(total, counts, less, strict=True)]

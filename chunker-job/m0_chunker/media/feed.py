@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import av
 
+from m0_chunker.media.mp4.template import TrackTemplate
 from m0_chunker.media.source import Film, reading_error
 
 Packet = Any
@@ -19,22 +20,34 @@ class PacketFeed(Protocol):
         templates: the streams that packets belong to; complete at the first packet.
         reference: position in `templates` of the stream whose key frames may be cut at.
         start: time stamp of the film's start, seconds, in the packets' own time.
-        known_end: a time that packets are sure to reach, seconds since the start, or None.
-        exact: for each template, whether its payload goes into MP4 byte for byte.
+        encoded: packets so far that are not the film's own, where most are.
+        notes: what a person should know of how the packets came about; plain sentences.
     """
 
     templates: list[Any]
     reference: int
     start: Fraction
-    known_end: Fraction | None
-    exact: list[bool]
+    encoded: int
+    notes: list[str]
 
     def packets(self) -> Iterator[tuple[int, Packet]]:
         """(position in `templates`, packet), each stream in decoding order."""
         ...
 
+    def adapt(self, number: int, template: TrackTemplate) -> TrackTemplate:
+        """The description of stream `number`, where it must say more than the film's."""
+        ...
 
-class CopyFeed:
+
+class OwnDescriptions:
+    """A feed whose streams are described as they are."""
+
+    def adapt(self, number: int, template: TrackTemplate) -> TrackTemplate:  # noqa: ARG002
+        """See `PacketFeed`."""
+        return template
+
+
+class CopyFeed(OwnDescriptions):
     """The film's own packets."""
 
     def __init__(self, film: Film) -> None:
@@ -42,8 +55,8 @@ class CopyFeed:
         self.templates = list(film.streams)
         self.reference = film.reference
         self.start = film.start
-        self.known_end = film.index_end
-        self.exact = [_is_wrapped_alike(film, stream) for stream in film.streams]
+        self.encoded = 0
+        self.notes: list[str] = []
 
     def packets(self) -> Iterator[tuple[int, Packet]]:
         """See `PacketFeed`; time stamps that are missing are filled in.
@@ -52,18 +65,29 @@ class CopyFeed:
             ChunkerError: SOURCE_*.
         """
         film = self._film
-        clocks = {stream.index: (number, _Clock()) for number, stream in enumerate(film.streams)}
+        numbers = {stream.index: number for number, stream in enumerate(film.streams)}
+        clocks = {stream.index: _Clock() for stream in film.streams}
+        waiting = dict(clocks)
         try:
             for packet in film.container.demux(*film.streams):
-                if packet.size:
-                    number, clock = clocks[packet.stream_index]
-                    for timed in clock.stamp(packet):
-                        yield number, timed
+                if not packet.size:
+                    continue
+                index = packet.stream_index
+                if index not in waiting and packet.dts is not None and packet.pts is not None:
+                    yield numbers[index], packet
+                    continue
+                for timed in clocks[index].stamp(packet):
+                    yield numbers[index], timed
+                if clocks[index].is_running:
+                    waiting.pop(index, None)
         except (av.error.FFmpegError, ValueError, RuntimeError) as error:
-            raise reading_error(error, film) from error
-        for number, clock in clocks.values():
+            failure = reading_error(error, film)
+            if not film.salvage:
+                raise failure from error
+            self.notes.append(str(failure))
+        for index, clock in clocks.items():
             for timed in clock.flush():
-                yield number, timed
+                yield numbers[index], timed
 
 
 class _Clock:
@@ -78,6 +102,11 @@ class _Clock:
     def __init__(self) -> None:
         self._waiting: list[Packet] | None = []
         self._next = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the first packets have their time stamps."""
+        return self._waiting is None
 
     def stamp(self, packet: Packet) -> Sequence[Packet]:
         """The packets that now have both time stamps, in order."""
@@ -116,11 +145,3 @@ class _Clock:
                 packet.pts = packet.dts
         self._next = known + step
         return waiting
-
-
-def _is_wrapped_alike(film: Film, stream: Any) -> bool:
-    """Whether MP4 stores this stream's payload as the film's own container does."""
-    family = set(film.container.format.name.split(","))
-    if stream.codec_context.name.startswith(("vp9", "libvpx", "av1", "libdav1d", "libaom")):
-        return "mov" in family
-    return bool(family & {"mov", "matroska"})

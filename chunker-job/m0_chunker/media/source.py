@@ -1,5 +1,6 @@
 """Opening a film: only real containers, only its own bytes, and what is inside."""
 
+import errno
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NoReturn
@@ -10,6 +11,7 @@ from m0_contract.errors import ErrorCode, Stage
 from m0_contract.request import VideoPreprocessing
 
 from m0_chunker.errors import ChunkerError
+from m0_chunker.media.bounds import PROBE_BYTES, bounded_memory, refuse_bombs
 from m0_chunker.storage.base import SourceFile
 
 av.logging.set_level(None)
@@ -18,14 +20,29 @@ DEMUXERS = "mov,matroska,mpegts,mpeg,avi,flv,ogg,wav,mp3,aac,flac,asf,mxf"
 """Containers that hold their own data. Playlists, concat scripts, image sequences and
 everything else that names other files or hosts is not among them."""
 
-MAX_STREAMS = 100
-MAX_PIXELS = 16_384 * 16_384
 BUFFER_BYTES = 256 * 1024
 PRIMING = Fraction(1, 5)
 """Audio encoders make audio start a little before zero; that is not the film's start."""
 
 _RATE_TOLERANCE = 5e-4
 """Of a frame rate: 29.97 asked of a 30000/1001 film is the same, 30 is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a deployment takes; beyond, a film ends as LIMIT_EXCEEDED.
+
+    Attributes:
+        streams: tracks in a film.
+        pixels: in a picture.
+        duration_s: length of a film, seconds.
+        chunks: of one film.
+    """
+
+    streams: int = 100
+    pixels: int = 8192 * 8192
+    duration_s: float = 48 * 3600.0
+    chunks: int = 100_000
 
 
 @dataclass(frozen=True)
@@ -37,19 +54,20 @@ class Film:
         streams: what goes into the chunks: all video but cover art, all audio.
         reference: the position in `streams` of the one whose key frames may be cut at.
         start: of the film, in its own time stamps, seconds.
-        index_end: the latest time that the file's own sample table proves to exist,
-            seconds since the start; None where there is no such table.
         duration: as the header says, seconds; None when unknown; to be shown, not trusted.
         file: the bytes.
+        name: what people call it.
+        salvage: whether a damaged film is to be taken as far as it goes.
     """
 
     container: Any
     streams: tuple[Any, ...]
     reference: int
     start: Fraction
-    index_end: Fraction | None
     duration: Fraction | None
     file: SourceFile
+    name: str
+    salvage: bool
 
     @property
     def video(self) -> Any | None:
@@ -57,40 +75,71 @@ class Film:
         stream = self.streams[self.reference]
         return stream if stream.type == "video" else None
 
+    @property
+    def is_mp4(self) -> bool:
+        """Whether its container is MP4's family."""
+        return "mov" in self.container.format.name.split(",")
+
+    def cut_off(self) -> ChunkerError:
+        """The error for bytes that end before the film does, or what the store said of them."""
+        if self.file.failure is not None:
+            return self.file.failure
+        return ChunkerError(ErrorCode.SOURCE_CORRUPT, f"{self.name} is cut off")
+
     def close(self) -> None:
         """Let go of the container and of the bytes."""
         self.container.close()
         self.file.close()
 
 
-def open_film(file: SourceFile, name: str) -> Film:
+def open_film(
+    file: SourceFile, name: str, limits: Limits = Limits(), *, salvage: bool = False
+) -> Film:
     """Open and probe.
 
     Args:
         file: the bytes.
         name: what people call it; for messages.
+        limits: what is too much.
+        salvage: take a film that is cut off, as far as it goes.
 
     Raises:
         ChunkerError: NOT_MEDIA, UNSUPPORTED_MEDIA, LIMIT_EXCEEDED, SOURCE_CORRUPT, SOURCE_*.
     """
     if file.size_bytes == 0:
         raise ChunkerError(ErrorCode.NOT_MEDIA, f"{name} is empty")
+    refuse_bombs(file, name)
+    container = None
     try:
-        container = av.open(
-            file,
-            "r",
-            container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "none"},
-            metadata_errors="replace",
-            buffer_size=BUFFER_BYTES,
-            io_open=_refuse_other_files,
-        )
-    except (av.error.FFmpegError, ValueError, RuntimeError) as error:
+        with bounded_memory(PROBE_BYTES):
+            container = _open(file, {})
+            if container.format.name == "avi":  # it stores no presentation times
+                container.close()
+                file.seek(0)
+                container = _open(file, {"fflags": "+genpts"})
+        return _probe(container, file, name, limits, salvage=salvage)
+    except (av.error.FFmpegError, ValueError, RuntimeError, MemoryError) as error:
+        _close(container)
         raise not_media(error, file, name) from error
-    try:
-        return _probe(container, file, name)
     except BaseException:
-        container.close()
+        _close(container)
         raise
+
+
+def _open(file: SourceFile, options: dict[str, str]) -> Any:
+    return av.open(
+        file,
+        "r",
+        container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "none", **options},
+        metadata_errors="replace",
+        buffer_size=BUFFER_BYTES,
+        io_open=_refuse_other_files,
+    )
+
+
+def _close(container: Any) -> None:
+    if container is not None:
+        container.close()
 
 
 def _refuse_other_files(url: str, _flags: int, _options: object) -> NoReturn:
@@ -102,6 +151,11 @@ def not_media(error: Exception, file: SourceFile, name: str) -> ChunkerError:
     if file.failure is not None:
         return file.failure
     reason = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, MemoryError) or getattr(error, "errno", 0) == errno.ENOMEM:
+        return ChunkerError(
+            ErrorCode.LIMIT_EXCEEDED,
+            f"opening {name} takes more than {PROBE_BYTES >> 20} MiB of memory",
+        )
     return ChunkerError(
         ErrorCode.NOT_MEDIA, f"{name} is not a film, or its index is missing ({reason})"
     )
@@ -118,11 +172,13 @@ def _is_media(stream: Any) -> bool:
     )
 
 
-def _probe(container: Any, file: SourceFile, name: str) -> Film:
-    if len(container.streams) > MAX_STREAMS:
+def _probe(
+    container: Any, file: SourceFile, name: str, limits: Limits, *, salvage: bool
+) -> Film:
+    if len(container.streams) > limits.streams:
         raise ChunkerError(
             ErrorCode.LIMIT_EXCEEDED,
-            f"{name} has {len(container.streams)} streams; at most {MAX_STREAMS} are taken",
+            f"{name} has {len(container.streams)} streams; at most {limits.streams} are taken",
         )
     streams = tuple(stream for stream in container.streams if _is_media(stream))
     if not streams:
@@ -134,28 +190,31 @@ def _probe(container: Any, file: SourceFile, name: str) -> Film:
             stream.discard = av.stream.Discard.all
     kinds = [stream.type for stream in streams]
     reference = kinds.index("video") if "video" in kinds else 0
-    _check_size(streams[reference], name)
     start = _film_start(streams, reference)
-    index_end = _check_index(container, streams, reference, file, name)
-    duration = container.duration
-    return Film(
-        container=container,
-        streams=streams,
-        reference=reference,
-        start=start,
-        index_end=None if index_end is None else index_end - start,
-        duration=Fraction(duration, av.time_base) if duration else None,
-        file=file,
-    )
+    duration = Fraction(container.duration, av.time_base) if container.duration else None
+    if duration and "matroska" in container.format.name:  # it counts from zero
+        duration -= max(start, Fraction(0))
+    film = Film(container, streams, reference, start, duration, file, name, salvage)
+    _check_limits(film, limits)
+    if film.is_mp4 and not salvage:
+        _check_index(film)
+    return film
 
 
-def _check_size(stream: Any, name: str) -> None:
-    if stream.type != "video":
-        return
-    width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > MAX_PIXELS:
+def _check_limits(film: Film, limits: Limits) -> None:
+    for stream in film.streams:
+        context = stream.codec_context
+        if stream.type == "video" and context.width * context.height > limits.pixels:
+            raise ChunkerError(
+                ErrorCode.LIMIT_EXCEEDED,
+                f"{film.name} has pictures of {context.width} x {context.height} pixels; "
+                f"at most {limits.pixels} pixels are taken",
+            )
+    if film.duration and film.duration > limits.duration_s:
         raise ChunkerError(
-            ErrorCode.LIMIT_EXCEEDED, f"{name} has pictures of {width} x {height} pixels"
+            ErrorCode.LIMIT_EXCEEDED,
+            f"{film.name} says it is {float(film.duration) / 3600:.1f} h long; "
+            f"at most {limits.duration_s / 3600:g} h are taken",
         )
 
 
@@ -173,28 +232,22 @@ def _film_start(streams: tuple[Any, ...], reference: int) -> Fraction:
     return Fraction(first)
 
 
-def _check_index(
-    container: Any, streams: tuple[Any, ...], reference: int, file: SourceFile, name: str
-) -> Fraction | None:
+def _check_index(film: Film) -> None:
     """A sample table (MP4, MOV) says where every packet is: compare it with the size.
 
     A film cut off by a broken upload is thus found before anything is published.
     """
-    if "mov" not in container.format.name.split(","):
-        return None
-    for stream in streams:
+    for stream in film.streams:
         entries = stream.index_entries
-        if len(entries) and entries[-1].pos + entries[-1].size > file.size_bytes:
-            missing = entries[-1].pos + entries[-1].size - file.size_bytes
+        if not len(entries):
+            continue
+        missing = entries[-1].pos + entries[-1].size - film.file.size_bytes
+        if missing > 0:
             raise ChunkerError(
                 ErrorCode.SOURCE_CORRUPT,
-                f"{name} is cut off: its index goes on for {missing} bytes after its end",
+                f"{film.name} is cut off: its index goes on for {missing} bytes after its end",
                 stage=Stage.PROBE,
             )
-    entries = streams[reference].index_entries
-    if not len(entries):
-        return None
-    return Fraction(entries[-1].timestamp * streams[reference].time_base)
 
 
 def wants_transcode(film: Film, wanted: VideoPreprocessing) -> bool:
@@ -236,7 +289,7 @@ def check_end(film: Film, reached: Fraction) -> None:
     if film.duration is None or "mpegts" in film.container.format.name:
         return
     missing = film.duration - reached
-    if missing > max(Fraction(2), film.duration / 50):
+    if not film.salvage and missing > max(Fraction(2), film.duration / 50):
         raise ChunkerError(
             ErrorCode.SOURCE_CORRUPT,
             f"the film ends at {float(reached):.1f} s instead of {float(film.duration):.1f} s, "

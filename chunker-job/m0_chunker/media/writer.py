@@ -1,164 +1,262 @@
-"""One chunk on its way: a muxer over a spool, then the finished file."""
+"""A chunk made packet by packet."""
 
-import hashlib
-import tempfile
-from dataclasses import dataclass
+import zlib
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
-from typing import IO, Any
+from itertools import groupby
+from typing import Any
 
-import av
 from m0_contract.errors import ErrorCode, Stage
 
-from m0_chunker.chunk import Chunk, ChunkBody
 from m0_chunker.errors import ChunkerError, from_os_error
-from m0_chunker.media.certificate import Certificate
-from m0_chunker.media.feed import Packet
-from m0_chunker.media.mp4 import read_layout
+from m0_chunker.media.certificate import ChunkFacts
+from m0_chunker.media.mp4.build import ChunkTrack
+from m0_chunker.media.mp4.template import TrackTemplate, without_priming
+from m0_chunker.media.seal import Sealed, seal
+from m0_chunker.media.spool import Spool, Spooling
 
-BUFFER_BYTES = 256 * 1024
-_HASH_BYTES = 2**20
 
-
-@dataclass(frozen=True)
-class Spooling:
-    """Where chunks are kept while they are made and stored.
+@dataclass(frozen=True, slots=True)
+class StreamShape:
+    """What the writer must know of a stream.
 
     Attributes:
-        directory: for chunks too big for memory; None takes the system's.
-        memory_bytes: a chunk up to this size never touches a disk.
+        timescale: ticks a second in the chunk.
+        factor: of those, in a tick of the stream's packets.
+        template: None until its first packet has come.
+        frame_bytes: of uncompressed sound, bytes of one sample of all channels; else 0.
+        sample_rate: of uncompressed sound.
+        hidden: what is not to be played at the film's start, ticks of the chunk.
     """
 
-    directory: Path | None
-    memory_bytes: int
+    timescale: int
+    factor: int
+    template: TrackTemplate | None
+    frame_bytes: int = 0
+    sample_rate: int = 0
+    hidden: int = 0
 
-    def open(self) -> IO[bytes]:
-        """A file without a name: whatever becomes of the process, nothing is left."""
-        # What is opened here is closed by the chunk's owner.
-        return tempfile.SpooledTemporaryFile(
-            max_size=self.memory_bytes, dir=str(self.directory) if self.directory else None
-        )
+
+@dataclass
+class _Samples:
+    """One stream's packets in this chunk, times in the stream's ticks."""
+
+    sizes: "array[int]" = field(default_factory=lambda: array("I"))
+    dts: "array[int]" = field(default_factory=lambda: array("q"))
+    pts: "array[int]" = field(default_factory=lambda: array("q"))
+    sync: "array[int]" = field(default_factory=lambda: array("I"))
+    run_firsts: list[int] = field(default_factory=list)
+    run_places: list[int] = field(default_factory=list)
+    last_duration: int = 1
 
 
 class ChunkWriter:
-    """Muxes one chunk; its time stamps start at zero at the chunk's start."""
+    """Collects the packets of one chunk."""
 
     def __init__(
-        self,
-        chunk_id: int,
-        start: Fraction,
-        origin: Fraction,
-        templates: list[Any],
-        spooling: Spooling,
+        self, chunk_id: int, start: Fraction, shift: Fraction, streams: int, spooling: Spooling
     ) -> None:
-        """Args:
+        """`shared` counts the packets, the first ones, that the chunk before has as well.
+
+        Args:
         chunk_id: from 1.
         start: seconds since the film's start.
-        origin: the time stamp, in seconds, that becomes the chunk's zero.
-        templates: the streams to make room for.
+        shift: how far that is behind its nominal time, seconds.
+        streams: how many there are.
         spooling: where the bytes go.
-
-        Raises:
-            ChunkerError: UNSUPPORTED_MEDIA.
         """
-        self.chunk_id, self.start = chunk_id, start
-        self.packets = [0] * len(templates)
+        self.chunk_id, self.start, self.shift = chunk_id, start, shift
+        self.end: Fraction | None = None
+        self.shared = [0] * streams
+        self.encoded = 0
+        self._samples = [_Samples() for _ in range(streams)]
         self._spool = spooling.open()
-        self._shift = [round(origin / template.time_base) for template in templates]
-        self._last_dts: list[int | None] = [None] * len(templates)
-        self._muxer = av.open(
-            self._spool,
-            "w",
-            format="mp4",
-            container_options={"fflags": "+bitexact"},
-            buffer_size=BUFFER_BYTES,
-        )
-        try:
-            self._streams = [_add_stream(self._muxer, template) for template in templates]
-        except BaseException:
-            self.discard()
-            raise
+        self._crc = 0
+        self._latest: _Samples | None = None
 
-    def mux(self, number: int, packet: Packet) -> None:
-        """Add a packet of stream `number`; takes the packet over."""
-        shift = self._shift[number]
-        dts, pts = packet.dts - shift, packet.pts - shift
-        last = self._last_dts[number]
-        if last is not None and dts <= last:  # damaged time stamps: keep the payload all the same
-            dts = last + 1
-        self._last_dts[number] = dts
-        packet.dts, packet.pts = dts, max(pts, dts)
-        packet.stream = self._streams[number]
-        self.packets[number] += 1
-        try:
-            self._muxer.mux_one(packet)
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise self._explain(error) from error
-
-    def finish(self, end: Fraction, certificate: Certificate) -> Chunk:
-        """Write the index, count what was written, hash it.
+    def add(
+        self, number: int, data: Any, dts: int, pts: int, duration: int, *, key: bool
+    ) -> None:
+        """Append a packet of stream `number`; times in its ticks.
 
         Raises:
-            ChunkerError: CHUNK_FAILED, DISK_FULL, INTEGRITY.
+            ChunkerError: DISK_FULL.
         """
+        samples = self._samples[number]
+        count = len(samples.sizes)
+        if samples is not self._latest:
+            samples.run_firsts.append(count)
+            samples.run_places.append(self._spool.size)
+            self._latest = samples
+        if key:
+            samples.sync.append(count)
+        if count and dts <= samples.dts[-1]:  # damaged time stamps: keep the payload all the same
+            dts = samples.dts[-1] + 1
+        samples.dts.append(dts)
+        samples.pts.append(pts if pts >= dts else dts)
+        samples.last_duration = duration
         try:
-            self._muxer.close()
-            layout = read_layout(self._spool)
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise self._explain(error) from error
-        # A stream without a packet here has no track in the file.
-        written = [number for number, count in enumerate(self.packets) if count]
-        if len(written) != len(layout.tracks):
-            raise ChunkerError(
-                ErrorCode.INTEGRITY,
-                f"{len(layout.tracks)} tracks were written instead of {len(written)}",
-                chunk_id=self.chunk_id,
-            )
-        for number, track in zip(written, layout.tracks, strict=True):
-            certificate.count_out(number, track, self._spool)
-        body = ChunkBody(layout.head, self._spool, layout.body_offset, layout.body_bytes)
-        sha256, md5 = _digests(body)
-        return Chunk(self.chunk_id, float(self.start), float(end), sha256, md5, body)
+            samples.sizes.append(self._spool.write(data))
+        except OSError as error:
+            raise from_os_error(error, f"writing chunk {self.chunk_id}", Stage.CHUNK) from error
+        self._crc = zlib.crc32(data, self._crc)
+
+    def absorb(self, other: "ChunkWriter") -> None:
+        """Take over what `other`, the next chunk, holds, but for what both have."""
+        runs = sorted(
+            (place, number, at)
+            for number, samples in enumerate(other._samples)  # noqa: SLF001 - one of its own kind
+            for at, place in enumerate(samples.run_places)
+        )
+        for place, number, at in runs:
+            self._absorb_run(other, place, number, at, other.shared[number])
+        other.discard()
+
+    def _absorb_run(
+        self, other: "ChunkWriter", place: int, number: int, at: int, skip: int
+    ) -> None:
+        samples = other._samples[number]  # noqa: SLF001 - one of its own kind
+        firsts = [*samples.run_firsts, len(samples.sizes)]
+        sync = set(samples.sync)
+        for sample in range(firsts[at], firsts[at + 1]):
+            size = samples.sizes[sample]
+            if sample >= skip:
+                other._spool.seek(place)  # noqa: SLF001
+                following = sample + 1 < len(samples.sizes)
+                self.add(
+                    number,
+                    other._spool.read(size),  # noqa: SLF001
+                    samples.dts[sample],
+                    samples.pts[sample],
+                    samples.dts[sample + 1] - samples.dts[sample]
+                    if following
+                    else samples.last_duration,
+                    key=sample in sync,
+                )
+            place += size
 
     def discard(self) -> None:
         """Throw the chunk away."""
         self._spool.close()
 
-    def _explain(self, error: Exception) -> ChunkerError:
-        doing = f"writing chunk {self.chunk_id}"
-        if (
-            isinstance(error, OSError)
-            and error.errno
-            and not isinstance(error, av.error.FFmpegError)
-        ):
-            return from_os_error(error, doing, Stage.CHUNK)
-        reason = getattr(error, "strerror", None) or str(error)
-        return ChunkerError(ErrorCode.CHUNK_FAILED, f"{doing}: {reason}", chunk_id=self.chunk_id)
+    def finish(
+        self,
+        end: Fraction,
+        shapes: Sequence[StreamShape],
+        origin: Fraction,
+        reference: int,
+        repeated: Sequence[int],
+    ) -> tuple[Sealed, ChunkFacts]:
+        """Make the chunk.
+
+        Args:
+            end: where it ends, seconds since the film's start.
+            shapes: of the streams.
+            origin: the time stamp of the film's start, seconds.
+            reference: which stream's gaps and leading pictures are told of.
+        repeated: packets of each stream that the next chunk has as well.
+
+        Raises:
+            ChunkerError: INTEGRITY, DISK_FULL.
+        """
+        used = [number for number, samples in enumerate(self._samples) if samples.sizes]
+        tracks = [self._describe(self._samples[at], shapes[at], origin) for at in used]
+        try:
+            self._check_bytes()
+            sealed = seal(self.chunk_id, self.start, end, tracks, self._spool)
+        except OSError as error:
+            raise from_os_error(error, f"writing chunk {self.chunk_id}", Stage.CHUNK) from error
+        written = [0] * len(self._samples)
+        for number, track in zip(used, sealed.tracks, strict=True):
+            samples = self._samples[number]
+            whole = track.size_bytes == sum(samples.sizes)
+            counted = len(samples.sizes) if shapes[number].frame_bytes else track.samples
+            written[number] = counted if whole else 0
+        gap_s, leading = self._look(shapes[reference], self._samples[reference])
+        return sealed, ChunkFacts(
+            read=[len(samples.sizes) for samples in self._samples],
+            written=written,
+            repeated=list(repeated),
+            size_bytes=sealed.payload_bytes,
+            payload_sha256=sealed.payload_sha256,
+            gap_s=gap_s,
+            shift_s=float(self.shift),
+            leading=leading,
+            encoded=self.encoded,
+        )
+
+    def _check_bytes(self) -> None:
+        """What is on the spool is what was put there."""
+        crc = 0
+        for data in self._spool.buffers():
+            crc = zlib.crc32(data, crc)
+        if crc != self._crc:
+            raise ChunkerError(
+                ErrorCode.INTEGRITY,
+                "what was read back is not what was written",
+                chunk_id=self.chunk_id,
+            )
+
+    def _look(self, shape: StreamShape, samples: _Samples) -> tuple[float, int]:
+        """(longest step between two packets in seconds, leading pictures) of the reference."""
+        if not samples.dts:
+            return 0.0, 0
+        gap = max(map(int.__sub__, samples.dts[1:], samples.dts), default=samples.last_duration)
+        key = samples.pts[0]
+        leading = sum(pts < key for pts in samples.pts[1:33]) if self.chunk_id > 1 else 0
+        return gap * shape.factor / shape.timescale, leading
+
+    def _describe(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:
+        assert shape.template is not None  # noqa: S101 - it has packets
+        if shape.frame_bytes:
+            return self._describe_pcm(samples, shape, origin)
+        factor, dts, pts = shape.factor, samples.dts, samples.pts
+        steps = list(map(int.__sub__, dts[1:], dts))
+        offsets = list(map(int.__sub__, pts, dts))
+        end = max(pts[-1 - at] for at in range(min(32, len(pts)))) + max(samples.last_duration, 1)
+        origin_ticks = (origin + self.start) * shape.timescale
+        counts = map(int.__sub__, [*samples.run_firsts[1:], len(dts)], samples.run_firsts)
+        first = self.chunk_id == 1
+        return ChunkTrack(
+            template=shape.template if first else without_priming(shape.template),
+            timescale=shape.timescale,
+            sizes=samples.sizes,
+            deltas=_run_lengths([*steps, max(samples.last_duration, 1)], factor),
+            offsets=_run_lengths(offsets, factor) if any(offsets) else None,
+            sync=None if len(samples.sync) == len(dts) else samples.sync,
+            run_counts=list(counts),
+            run_places=samples.run_places,
+            run_descriptions=None,
+            begin=origin_ticks - dts[0] * factor,
+            hidden=shape.hidden if first else 0,
+            span=Fraction(end * factor, shape.timescale) - origin - self.start,
+        )
+
+    def _describe_pcm(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:
+        """Uncompressed sound: a sample is one value of each channel, whatever a packet was."""
+        assert shape.template is not None  # noqa: S101 - it has packets
+        firsts = [*samples.run_firsts, len(samples.sizes)]
+        pairs = zip(firsts, firsts[1:], strict=False)
+        counts = [sum(samples.sizes[a:b]) // shape.frame_bytes for a, b in pairs]
+        first = Fraction(samples.pts[0] * shape.factor, shape.timescale) - origin - self.start
+        total = sum(counts)
+        return ChunkTrack(
+            template=shape.template,
+            timescale=shape.sample_rate,
+            sizes=(shape.frame_bytes, total),
+            deltas=[(total, 1)],
+            offsets=None,
+            sync=None,
+            run_counts=counts,
+            run_places=samples.run_places,
+            run_descriptions=None,
+            begin=-first * shape.sample_rate,
+            hidden=0,
+            span=first + Fraction(total, shape.sample_rate),
+        )
 
 
-def _add_stream(muxer: Any, template: Any) -> Any:
-    """A stream like `template`; PyAV's own copy forgets language and HEVC's tag."""
-    name = template.codec_context.name
-    try:
-        stream = muxer.add_stream_from_template(template, opaque=True)
-    except ValueError as error:
-        raise ChunkerError(
-            ErrorCode.UNSUPPORTED_MEDIA,
-            f"the film's {template.type} codec {name} can't be put into an MP4 file as it is; "
-            "ask for another fps, width or height to have it transcoded",
-        ) from error
-    if template.codec_context.codec_tag == "hvc1":
-        stream.codec_context.codec_tag = "hvc1"
-    language = template.metadata.get("language")
-    if language:
-        stream.metadata["language"] = language
-    return stream
-
-
-def _digests(body: ChunkBody) -> tuple[str, bytes]:
-    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    body.seek(0)
-    while data := body.read(_HASH_BYTES):
-        sha256.update(data)
-        md5.update(data)
-    return sha256.hexdigest(), md5.digest()
+def _run_lengths(values: Sequence[int], factor: int) -> list[tuple[int, int]]:
+    return [(len(list(same)), value * factor) for value, same in groupby(values)]

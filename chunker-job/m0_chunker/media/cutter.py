@@ -1,0 +1,149 @@
+"""Chooses how a film is cut: by its index, packet by packet, spliced, or encoded anew."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import av
+from m0_contract.errors import ErrorCode
+from m0_contract.outcome import Integrity
+from m0_contract.request import VideoPreprocessing
+
+from m0_chunker.chunk import Chunk
+from m0_chunker.errors import ChunkerError
+from m0_chunker.media.certificate import Certificate
+from m0_chunker.media.feed import CopyFeed, PacketFeed
+from m0_chunker.media.mp4.boxes import read_exactly
+from m0_chunker.media.mp4.index import TrackIndex, UnsuitableIndexError, is_quicktime, read_index
+from m0_chunker.media.mp4.template import TrackTemplate, borrow_template, read_template
+from m0_chunker.media.slicer import Slicer
+from m0_chunker.media.source import Film, Limits, check_end, wants_transcode
+from m0_chunker.media.splitter import Splitter
+from m0_chunker.media.spool import Spooling
+from m0_chunker.plan import CutPlan, Resumption
+from m0_chunker.settings import Settings
+
+
+@dataclass
+class Cutter:
+    """Cuts one film.
+
+    Attributes:
+        film: open.
+        wanted: what the request says of it.
+        settings: the deployment's.
+        limits: of the deployment.
+        spooling: where chunks are kept.
+        check: called now and then; raises when nobody wants the chunks any more.
+        mode: `copy` or `transcode`.
+        notes: what a person should know of the way it was done; plain sentences.
+    """
+
+    film: Film
+    wanted: VideoPreprocessing
+    settings: Settings
+    limits: Limits
+    spooling: Spooling
+    check: Callable[[], None]
+    mode: str = "copy"
+    notes: list[str] = field(default_factory=list)
+
+    def chunks(self, resumption: Resumption) -> Iterator[Chunk]:
+        """The chunks that an earlier attempt has not done, in order.
+
+        Raises:
+            ChunkerError: why it can't be cut, or INTEGRITY if something got lost on the way.
+        """
+        self._certificate = Certificate()
+        if resumption.certificate:
+            self._certificate = Certificate.load(resumption.certificate)
+        source = self._choose(resumption)
+        for chunk, facts in source.chunks(resumption):
+            if chunk.chunk_id > self.limits.chunks:
+                chunk.body.close()
+                raise ChunkerError(
+                    ErrorCode.LIMIT_EXCEEDED,
+                    f"the film would become more than {self.limits.chunks} chunks",
+                )
+            self._certificate.add(facts, chunk.chunk_id)
+            yield chunk.with_certificate(self._certificate.dump())
+        check_end(self.film, source.end)
+        self._certificate.check(source.delivered)
+        self._end = source.end
+
+    def certify(self) -> Integrity:
+        """The certificate of the whole film; after the last chunk."""
+        kinds = [template.type for template in self._templates()]
+        film_s = None if self.film.duration is None else float(self.film.duration)
+        return self._certificate.to_integrity(
+            kinds, float(self._end), film_s, notes=self.notes + (self._feed.notes if self._feed else []) or None
+        )
+
+    def _templates(self) -> list[object]:
+        return self._feed.templates if self._feed else list(self.film.streams)
+
+    def _choose(self, resumption: Resumption) -> Slicer | Splitter:
+        plan = self._plan()
+        self._feed: PacketFeed | None = None
+        feed = self._choose_feed(plan, resumption)
+        if isinstance(feed, CopyFeed) and self.film.is_mp4 and not self.film.salvage:
+            with suppress(UnsuitableIndexError):
+                return self._slicer(plan)
+        self._feed = feed
+        return Splitter(feed, plan, self.spooling, check=self.check)
+
+    def _plan(self) -> CutPlan:
+        reference = self.film.streams[self.film.reference]
+        return CutPlan(
+            Fraction(str(self.wanted.chunk_duration)),
+            Fraction(str(self.settings.tail_fraction)),
+            Fraction(reference.time_base) / 2,
+            Fraction(str(self.wanted.overlap)),
+        )
+
+    def _slicer(self, plan: CutPlan) -> Slicer:
+        film, file = self.film, self.film.file
+        if sum(stream.type == "video" for stream in film.streams) > 1:
+            raise UnsuitableIndexError("it has several video tracks")
+        position = file.tell()
+        try:
+            tracks = read_index(file, file.size_bytes, [each.id for each in film.streams])
+            templates = [self._describe(*each) for each in zip(film.streams, tracks, strict=True)]
+        finally:
+            file.seek(position)  # libav, should it read on, believes to be there
+        return Slicer(film, tracks, templates, plan, self.spooling, check=self.check)
+
+    def _describe(self, stream: Any, track: TrackIndex) -> TrackTemplate:
+        """MP4's own words, or what QuickTime's are in MP4."""
+        file = self.film.file
+        if not is_quicktime(file, file.size_bytes):
+            return read_template(track.trak)
+        first = av.Packet(read_exactly(file, track.run_offsets[0], track.sizes[0]))
+        first.duration = track.deltas.values[0]
+        return borrow_template(stream, first)
+
+    def _choose_feed(self, plan: CutPlan, resumption: Resumption) -> PacketFeed:
+        film, wanted = self.film, self.wanted
+        transcode = wants_transcode(film, wanted)
+        if not transcode and wanted.precision == "exact" and film.video is not None:
+            from m0_chunker.media.exact import ExactFeed, unspliceable  # noqa: PLC0415
+
+            reason = unspliceable(film)
+            if reason is None:
+                return ExactFeed(film, plan, resumption.end, self.settings)
+            self.notes.append(f"cut exactly by transcoding: {reason}")
+            transcode = True
+        if not transcode:
+            return CopyFeed(film)
+        from m0_chunker.media.transcode import Encoding, TranscodeFeed  # noqa: PLC0415
+
+        self.mode = "transcode"
+        encoding = Encoding(
+            wanted,
+            self.settings.x264_preset,
+            self.settings.x264_crf,
+            self.settings.thread_count,
+        )
+        return TranscodeFeed(film, encoding, plan.wanted_key, resumption.end)

@@ -1,0 +1,119 @@
+"""Boxes, the bricks of MP4: finding them in bytes, and making them. ISO/IEC 14496-12, 4.2."""
+
+import struct
+from collections.abc import Iterator
+from typing import IO, Protocol
+
+Span = tuple[int, int]
+"""(offset, length) in a file, bytes."""
+
+
+class BoxError(ValueError):
+    """The bytes are not well-formed boxes; says where."""
+
+
+class Readable(Protocol):
+    """What the box reader needs of a file."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """As files do."""
+        ...
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As files do; may give less than asked before the end."""
+        ...
+
+
+def box(kind: bytes, *parts: bytes) -> bytes:
+    """A box of `kind` around `parts`."""
+    body = b"".join(parts)
+    return struct.pack(">I4s", len(body) + 8, kind) + body
+
+
+def full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
+    """A box with version and flags."""
+    return box(kind, struct.pack(">I", version << 24 | flags), *parts)
+
+
+def children(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """(kind, content) of the boxes that `data` consists of.
+
+    Raises:
+        BoxError: a box is longer than what it is in.
+    """
+    start, end = 0, len(data)
+    while start + 8 <= end:
+        size, kind = struct.unpack_from(">I4s", data, start)
+        header = 8
+        if size == 1 and start + 16 <= end:
+            (size,) = struct.unpack_from(">Q", data, start + 8)
+            header = 16
+        elif size == 0:
+            size = end - start
+        if size < header or start + size > end:
+            raise BoxError(f"box {kind!r} at {start} has a bad size")
+        yield bytes(kind), data[start + header : start + size]
+        start += size
+
+
+def find(data: memoryview, *path: bytes) -> memoryview | None:
+    """The content of the first box at `path`, or None."""
+    for name in path:
+        inner = next((content for kind, content in children(data) if kind == name), None)
+        if inner is None:
+            return None
+        data = inner
+    return data
+
+
+def need(data: memoryview, *path: bytes) -> memoryview:
+    """As `find`.
+
+    Raises:
+        BoxError: it is not there.
+    """
+    found = find(data, *path)
+    if found is None:
+        raise BoxError(f"there is no box {b'/'.join(path).decode('latin-1')}")
+    return found
+
+
+def read_exactly(file: Readable | IO[bytes], offset: int, length: int) -> bytes:
+    """Bytes of a file, fewer only at its end."""
+    file.seek(offset)
+    pieces = []
+    while length > 0 and (piece := file.read(length)):
+        pieces.append(piece)
+        length -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def top_level(file: Readable | IO[bytes], size_bytes: int) -> dict[bytes, Span]:
+    """Kind → (offset, length), headers included, of the first outermost box of each kind.
+
+    Raises:
+        BoxError: a box goes on after the file's end, or there are absurdly many.
+    """
+    places: dict[bytes, Span] = {}
+    at = 0
+    for _ in range(MAX_TOP_LEVEL):
+        if at + 8 > size_bytes:
+            return places
+        header = read_exactly(file, at, 16)
+        size, kind = struct.unpack_from(">I4s", header)
+        if size == 1 and len(header) == 16:
+            (size,) = struct.unpack_from(">Q", header, 8)
+        elif size == 0:
+            size = size_bytes - at
+        if size < 8 or at + size > size_bytes:
+            raise BoxError(f"box {kind!r} at {at} goes on after the end of the file")
+        places.setdefault(bytes(kind), (at, size))
+        if kind in FRAGMENT:
+            return places
+        at += size
+    raise BoxError("too many boxes")
+
+
+MAX_TOP_LEVEL = 1000
+FRAGMENT = (b"moof", b"sidx")
+"""Where one of these comes, the index is spread over the file: no need to look on."""

@@ -1,0 +1,141 @@
+"""The head of a chunk: everything that comes before its media data."""
+
+import struct
+import sys
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, groupby
+
+from m0_chunker.media.mp4.boxes import box, full_box
+from m0_chunker.media.mp4.template import TrackTemplate, build_edits, build_trak
+
+MOVIE_SCALE = 90_000
+"""Ticks a second of edit lists and durations: 11 µs of rounding at most."""
+
+_FILE_TYPE = box(b"ftyp", b"isom", struct.pack(">I", 512), b"isomiso2avc1mp41")
+_UNITY = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkTrack:
+    """A track of a chunk.
+
+    Attributes:
+        template: what is said of it.
+        timescale: ticks a second.
+        sizes: of its samples, bytes; or (size, count) of equal ones.
+        deltas: (count, ticks) of the decoding time steps.
+        offsets: (count, ticks) from decoding to presentation, or None where all are 0.
+        sync: numbers of the key frames from 0, or None where all are.
+        run_counts: samples in each run of consecutive ones.
+        run_places: where each run is, from the start of the media data.
+        run_descriptions: which description each run uses, from 1; None: the first.
+        begin: where the chunk's zero is, ticks after its first sample's decoding time.
+        hidden: what is not to be played at the media's start, ticks.
+        span: seconds from the chunk's zero to the track's end.
+    """
+
+    template: TrackTemplate
+    timescale: int
+    sizes: "array[int] | tuple[int, int]"
+    deltas: Sequence[tuple[int, int]]
+    offsets: Sequence[tuple[int, int]] | None
+    sync: "array[int] | None"
+    run_counts: Sequence[int]
+    run_places: Sequence[int]
+    run_descriptions: Sequence[int] | None
+    begin: Fraction
+    hidden: int
+    span: Fraction
+
+
+def build_head(tracks: Sequence[ChunkTrack], payload_bytes: int) -> bytes:
+    """`ftyp`, `moov` and the header of `mdat`: the payload comes right after it."""
+    if payload_bytes + 8 < 2**32:
+        data_header = struct.pack(">I4s", payload_bytes + 8, b"mdat")
+    else:
+        data_header = struct.pack(">I4sQ", 1, b"mdat", payload_bytes + 16)
+    # Offsets count from the file's start: whether they need 64 bits depends on the index's
+    # own size, which is sure to be below this.
+    wide = payload_bytes + 2**28 >= 2**32
+    tables = [_build_table(track) for track in tracks]
+    movie = _build_movie(tracks, tables, 0, wide=wide)
+    base = len(_FILE_TYPE) + len(movie) + len(data_header)
+    movie = _build_movie(tracks, tables, base, wide=wide)
+    return _FILE_TYPE + movie + data_header
+
+
+def _build_movie(
+    tracks: Sequence[ChunkTrack], tables: Sequence[bytes], base: int, *, wide: bool
+) -> bytes:
+    durations = [-(-track.span * MOVIE_SCALE // 1) for track in tracks]
+    header = full_box(
+        b"mvhd", 1, 0, struct.pack(">QQIQ", 0, 0, MOVIE_SCALE, int(max(durations))),
+        struct.pack(">IH10x", 0x10000, 0x100), _UNITY, bytes(24),
+        struct.pack(">I", len(tracks) + 1),
+    )
+    traks = [
+        build_trak(
+            track.template,
+            number,
+            track.timescale,
+            sum(count * delta for count, delta in track.deltas),
+            build_edits(track.begin, track.hidden, track.span, track.timescale, MOVIE_SCALE),
+            int(durations[number - 1]),
+            table + _build_places(track.run_places, base, wide=wide),
+        )
+        for number, (track, table) in enumerate(zip(tracks, tables, strict=True), 1)
+    ]
+    return box(b"moov", header, *traks)
+
+
+def _build_table(track: ChunkTrack) -> bytes:
+    """The `stbl`'s boxes but for `stsd` and the offsets."""
+    parts = [_pairs(b"stts", 0, track.deltas)]
+    if track.offsets is not None:
+        negative = any(ticks < 0 for _, ticks in track.offsets)
+        parts.append(_pairs(b"ctts", 1 if negative else 0, track.offsets))
+    if track.sync is not None:
+        numbers = array("I", (sample + 1 for sample in track.sync))
+        parts.append(full_box(b"stss", 0, 0, struct.pack(">I", len(numbers)), _swapped(numbers)))
+    parts.append(_runs(track.run_counts, track.run_descriptions))
+    if isinstance(track.sizes, tuple):
+        parts.append(full_box(b"stsz", 0, 0, struct.pack(">II", *track.sizes)))
+    else:
+        count = struct.pack(">II", 0, len(track.sizes))
+        parts.append(full_box(b"stsz", 0, 0, count, _swapped(track.sizes)))
+    return b"".join(parts)
+
+
+def _build_places(places: Sequence[int], base: int, *, wide: bool) -> bytes:
+    offsets = array("Q" if wide else "I", [place + base for place in places])
+    kind = b"co64" if wide else b"stco"
+    return full_box(kind, 0, 0, struct.pack(">I", len(offsets)), _swapped(offsets))
+
+
+def _pairs(kind: bytes, version: int, pairs: Sequence[tuple[int, int]]) -> bytes:
+    shape = f">{'Ii' * len(pairs)}" if version else f">{2 * len(pairs)}I"
+    values = struct.pack(shape, *chain.from_iterable(pairs))
+    return full_box(kind, version, 0, struct.pack(">I", len(pairs)), values)
+
+
+def _runs(counts: Sequence[int], descriptions: Sequence[int] | None) -> bytes:
+    """The `stsc`: only where a run differs from the one before is an entry."""
+    entries, run = [], 1
+    for (count, description), same in groupby(
+        zip(counts, descriptions or [1] * len(counts), strict=True)
+    ):
+        entries.append((run, count, description))
+        run += len(list(same))
+    values = struct.pack(f">{3 * len(entries)}I", *chain.from_iterable(entries))
+    return full_box(b"stsc", 0, 0, struct.pack(">I", len(entries)), values)
+
+
+def _swapped(values: "array[int]") -> bytes:
+    if sys.byteorder == "big":
+        return values.tobytes()
+    swapped = array(values.typecode, values)
+    swapped.byteswap()
+    return swapped.tobytes()

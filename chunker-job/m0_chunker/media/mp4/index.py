@@ -1,0 +1,349 @@
+"""The sample tables of a film: where each packet is, how long, and when; nothing is decoded.
+
+A film of this kind (progressive MP4 or MOV, one sample table a track) can be cut without
+touching its packets. Whatever is out of the ordinary is refused with `UnsuitableIndexError`: the
+general path, which reads the packets, takes it then.
+"""
+
+import struct
+import sys
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import accumulate
+
+from m0_chunker.media.mp4.boxes import BoxError, Readable, children, find, need, read_exactly
+from m0_chunker.media.mp4.boxes import top_level as read_top_level
+
+MAX_MOOV_BYTES = 128 * 2**20
+"""An index of a day of film, finely interleaved, has half of that."""
+
+MAX_PRIMING = Fraction(1, 5)
+"""Sound hidden by an edit list at the start: an encoder's priming, not somebody's cut; s."""
+
+
+class UnsuitableIndexError(Exception):
+    """This film's index can't be cut by itself; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A run-length coded table (`stts`, `ctts`): a value for each sample.
+
+    Attributes:
+        firsts: the sample that each run begins with; one more entry, the number of samples.
+        values: of each run.
+    """
+
+    firsts: Sequence[int]
+    values: Sequence[int]
+
+    def at(self, sample: int) -> int:
+        """The value of one sample."""
+        return self.values[bisect_right(self.firsts, sample) - 1]
+
+    def between(self, start: int, end: int) -> list[tuple[int, int]]:
+        """(count, value) of the runs of samples `start` to `end`."""
+        if start >= end:
+            return []
+        low = bisect_right(self.firsts, start) - 1
+        high = bisect_left(self.firsts, end)
+        firsts = [start, *self.firsts[low + 1 : high], end]
+        counts = map(int.__sub__, firsts[1:], firsts)
+        return list(zip(counts, self.values[low:high], strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class TrackIndex:
+    """One track's samples.
+
+    Attributes:
+        track_id: as in the file.
+        timescale: ticks a second of all its times.
+        trak: the whole box's content.
+        sizes: of each sample, bytes.
+        ends: bytes of all samples before; one more entry, their sum.
+        run_firsts: the sample that each run of consecutive samples begins with; one more entry.
+        run_offsets: where each run is in the file.
+        run_descriptions: which sample description each run uses, from 1.
+        deltas: decoding time steps.
+        delta_times: the decoding time at which each of the `deltas`' runs begins, ticks.
+        offsets: presentation minus decoding time, or None where all are 0.
+        sync: the key frames, or None where all are.
+        shift: ticks from a sample's own time to the film's (the edit list).
+        hidden: what the edit list hides at the start of sound, ticks.
+    """
+
+    track_id: int
+    timescale: int
+    trak: memoryview
+    sizes: "array[int]"
+    ends: "array[int]"
+    run_firsts: Sequence[int]
+    run_offsets: Sequence[int]
+    run_descriptions: Sequence[int]
+    deltas: Steps
+    delta_times: Sequence[int]
+    offsets: Steps | None
+    sync: "array[int] | None"
+    shift: Fraction
+    hidden: int
+
+    @property
+    def samples(self) -> int:
+        """How many."""
+        return len(self.sizes)
+
+    def dts(self, sample: int) -> int:
+        """Decoding time, ticks; for the number of samples, the end of the last."""
+        run = min(bisect_right(self.deltas.firsts, sample), len(self.deltas.values)) - 1
+        return int(
+            self.delta_times[run] + (sample - self.deltas.firsts[run]) * self.deltas.values[run]
+        )
+
+    def pts(self, sample: int) -> int:
+        """Presentation time in the track's own timeline, ticks."""
+        return self.dts(sample) + (self.offsets.at(sample) if self.offsets else 0)
+
+    def first_at(self, tick: int) -> int:
+        """The first sample that is decoded at or after `tick`."""
+        run = max(bisect_right(self.delta_times, tick) - 1, 0)
+        delta = self.deltas.values[run]
+        ahead = tick - self.delta_times[run]
+        steps = -(-ahead // delta) if delta and ahead > 0 else 0
+        return min(self.deltas.firsts[run] + steps, self.deltas.firsts[run + 1])
+
+    def longest(self) -> int:
+        """The latest presentation time, end included, ticks."""
+        last = self.samples - 1
+        reach = range(max(0, last - REORDER), last + 1)
+        return max(self.pts(sample) + self.deltas.at(sample) for sample in reach)
+
+
+REORDER = 32
+"""Pictures that may be decoded after one that is shown later; H.264 allows 16."""
+
+
+def read_index(file: Readable, size_bytes: int, track_ids: Sequence[int]) -> list[TrackIndex]:
+    """The tables of the wanted tracks, in the wanted order.
+
+    Args:
+        file: the film.
+        size_bytes: its length.
+        track_ids: which tracks.
+
+    Raises:
+        UnsuitableIndexError: it must be cut in the general way.
+    """
+    try:
+        places = read_top_level(file, size_bytes)
+        if b"moov" not in places or b"mdat" not in places or b"moof" in places:
+            raise UnsuitableIndexError("it has no single index")
+        offset, length = places[b"moov"]
+        if length > MAX_MOOV_BYTES:
+            raise UnsuitableIndexError(f"its index has {length} bytes")
+        moov = memoryview(read_exactly(file, offset, length))[8:]
+        if find(moov, b"mvex") is not None:
+            raise UnsuitableIndexError("it is fragmented")
+        movie_scale = _timescale(need(moov, b"mvhd"))
+        found = {}
+        for kind, trak in children(moov):
+            if kind == b"trak":
+                track_id = _track_id(trak)
+                if track_id in track_ids:
+                    found[track_id] = _read_track(trak, track_id, movie_scale, size_bytes)
+        return [found[track_id] for track_id in track_ids]
+    except (BoxError, struct.error, IndexError, KeyError, OverflowError) as error:
+        raise UnsuitableIndexError(f"its index is odd: {error}") from error
+
+
+def is_quicktime(file: Readable, size_bytes: int) -> bool:
+    """Whether descriptions of its tracks are QuickTime's rather than MP4's."""
+    places = read_top_level(file, size_bytes)
+    if b"ftyp" not in places:
+        return True
+    brands = read_exactly(file, places[b"ftyp"][0] + 8, min(places[b"ftyp"][1], 256) - 8)
+    return b"qt  " in (brands[at : at + 4] for at in range(0, len(brands), 4))
+
+
+def _numbers(kind: str, data: memoryview, start: int, count: int) -> "array[int]":
+    """`count` big-endian numbers from `start`."""
+    values = array(kind)
+    data = data[start : start + count * values.itemsize]
+    if len(data) != count * values.itemsize:
+        raise BoxError("a table is cut off")
+    values.frombytes(data)
+    if sys.byteorder == "little":
+        values.byteswap()
+    return values
+
+
+def _count(data: memoryview) -> int:
+    return int(struct.unpack_from(">I", data, 4)[0])
+
+
+def _timescale(header: memoryview) -> int:
+    """Of `mvhd` or `mdhd`."""
+    (scale,) = struct.unpack_from(">I", header, 20 if header[0] == 1 else 12)
+    if not scale:
+        raise BoxError("a timescale of 0")
+    return int(scale)
+
+
+def _track_id(trak: memoryview) -> int:
+    header = need(trak, b"tkhd")
+    return int(struct.unpack_from(">I", header, 20 if header[0] == 1 else 12)[0])
+
+
+def _read_track(trak: memoryview, track_id: int, movie_scale: int, size_bytes: int) -> TrackIndex:
+    timescale = _timescale(need(trak, b"mdia", b"mdhd"))
+    table = need(trak, b"mdia", b"minf", b"stbl")
+    _check_data_is_here(need(trak, b"mdia", b"minf", b"dinf", b"dref"))
+    sizes = _read_sizes(need(table, b"stsz"))
+    ends = array("Q", accumulate(sizes, initial=0))
+    deltas = _read_steps(need(table, b"stts"), len(sizes), "I")
+    steps = zip(deltas.firsts, deltas.firsts[1:], deltas.values, strict=False)
+    delta_times = array("q", accumulate(((b - a) * v for a, b, v in steps), initial=0))
+    composition = find(table, b"ctts")
+    offsets = None
+    if composition is not None and _count(composition):
+        offsets = _read_steps(composition, len(sizes), "i")
+    sync = find(table, b"stss")
+    firsts, places, descriptions = _read_runs(table, len(sizes))
+    _check_places(firsts, places, ends, size_bytes)
+    track = TrackIndex(
+        track_id,
+        timescale,
+        trak,
+        sizes,
+        ends,
+        firsts,
+        places,
+        descriptions,
+        deltas,
+        delta_times[:-1],
+        offsets,
+        None if sync is None else _read_sync(sync, len(sizes)),
+        Fraction(0),
+        0,
+    )
+    return _edited(track, movie_scale)
+
+
+def _check_data_is_here(references: memoryview) -> None:
+    for _, content in children(references[8:]):
+        if not content[3] & 1:
+            raise UnsuitableIndexError("its media data is in another file")
+
+
+def _read_sizes(data: memoryview) -> "array[int]":
+    each, count = struct.unpack_from(">II", data, 4)
+    if each or not count:
+        raise UnsuitableIndexError("its samples have no sizes of their own")
+    return _numbers("I", data, 12, count)
+
+
+def _read_steps(data: memoryview, samples: int, kind: str) -> Steps:
+    """A `stts` or `ctts`; negative offsets are taken as such, whatever the version says."""
+    count = _count(data)
+    pairs = _numbers("I", data, 8, 2 * count)
+    firsts = array("Q", accumulate(pairs[0::2], initial=0))
+    values = pairs[1::2]
+    if kind == "i":
+        values = array("i", values.tobytes())
+    if firsts[-1] != samples:
+        raise BoxError(f"a table speaks of {firsts[-1]} samples, another of {samples}")
+    return Steps(firsts, values)
+
+
+def _read_sync(data: memoryview, samples: int) -> "array[int]":
+    numbers = _numbers("I", data, 8, _count(data))
+    sync = array("I", (number - 1 for number in numbers))
+    if not sync or sync[-1] >= samples or any(map(int.__ge__, sync, sync[1:])):
+        raise BoxError("its key frames are out of order")
+    return sync
+
+
+def _read_runs(
+    table: memoryview, samples: int
+) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
+    """(first samples and the number of all, offsets, descriptions) of the `stsc`'s runs."""
+    small = find(table, b"stco")
+    wide = small if small is not None else need(table, b"co64")
+    offsets = _numbers("Q" if small is None else "I", wide, 8, _count(wide))
+    data = need(table, b"stsc")
+    entries = _numbers("I", data, 8, 3 * _count(data))
+    starts = [*entries[0::3], len(offsets) + 1]
+    if not offsets or starts[0] != 1:
+        raise BoxError("its runs do not begin at 1")
+    counts, descriptions = array("I"), array("I")
+    for at, (start, end) in enumerate(zip(starts, starts[1:], strict=False)):
+        if end <= start or end > len(offsets) + 1:
+            raise BoxError("its runs are out of order")
+        counts.extend(array("I", [entries[3 * at + 1]]) * (end - start))
+        descriptions.extend(array("I", [entries[3 * at + 2]]) * (end - start))
+    firsts = array("Q", accumulate(counts, initial=0))
+    if firsts[-1] != samples or 0 in counts:
+        raise BoxError(f"its runs have {firsts[-1]} samples of {samples}")
+    return firsts, offsets, descriptions
+
+
+def read_places(table: memoryview) -> tuple[Sequence[int], list[int], int]:
+    """Where the media data of a track is, from its `stbl`.
+
+    Returns:
+        The offsets of its runs, their lengths in bytes, and the number of samples.
+    """
+    data = need(table, b"stsz")
+    each, samples = struct.unpack_from(">II", data, 4)
+    firsts, places, _ = _read_runs(table, samples)
+    if each:
+        bounds = [first * each for first in firsts]
+    else:
+        ends = list(accumulate(_numbers("I", data, 12, samples), initial=0))
+        bounds = [ends[first] for first in firsts]
+    return places, list(map(int.__sub__, bounds[1:], bounds)), samples
+
+
+def _check_places(
+    firsts: Sequence[int], places: Sequence[int], ends: "array[int]", size_bytes: int
+) -> None:
+    bounds = [ends[first] for first in firsts]
+    lengths = map(int.__sub__, bounds[1:], bounds)
+    if max(map(int.__add__, places, lengths)) > size_bytes:
+        raise UnsuitableIndexError("it is cut off")
+
+
+def _edited(track: TrackIndex, movie_scale: int) -> TrackIndex:
+    """Apply the edit list: a delay at the start, and what it hides there."""
+    edits = _read_edits(find(track.trak, b"edts", b"elst"))
+    shift, begin, played = Fraction(0), 0, None
+    if edits:
+        delays = [duration for duration, media_time in edits[:-1] if media_time == -1]
+        duration, begin = edits[-1]
+        if len(delays) != len(edits) - 1 or begin < 0:
+            raise UnsuitableIndexError("its edit list is not simple")
+        shift = Fraction(sum(delays) * track.timescale, movie_scale) - begin
+        played = Fraction(duration * track.timescale, movie_scale) if duration else None
+    hidden = begin - min(track.pts(at) for at in range(min(REORDER, track.samples)))
+    allowed = 0 if track.sync is not None else MAX_PRIMING * track.timescale
+    longest_tick = Fraction(track.timescale, movie_scale) + 1
+    tail = track.longest() - begin - played if played is not None else 0
+    last = track.deltas.at(track.samples - 1)
+    if hidden > allowed or tail > max(longest_tick, last):
+        raise UnsuitableIndexError("its edit list hides a part of it")
+    return replace(track, shift=shift, hidden=max(hidden, 0))
+
+
+def _read_edits(data: memoryview | None) -> list[tuple[int, int]]:
+    """(duration in the movie's ticks, media time) of each edit."""
+    if data is None:
+        return []
+    shape = ">QqI" if data[0] == 1 else ">IiI"
+    size = struct.calcsize(shape)
+    entries = [struct.unpack_from(shape, data, 8 + size * at) for at in range(_count(data))]
+    if any(rate != 0x10000 for _, media_time, rate in entries if media_time != -1):
+        raise UnsuitableIndexError("its edit list changes the speed")
+    return [(duration, media_time) for duration, media_time, _ in entries]

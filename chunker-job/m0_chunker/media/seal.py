@@ -1,0 +1,71 @@
+"""Finishes a chunk: its head is made, what was written is read back, checked and hashed."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from m0_contract.errors import ErrorCode
+
+from m0_chunker.chunk import Chunk, ChunkBody
+from m0_chunker.errors import ChunkerError
+from m0_chunker.media.mp4.boxes import BoxError
+from m0_chunker.media.mp4.build import ChunkTrack, build_head
+from m0_chunker.media.mp4.verify import Written, read_written
+from m0_chunker.media.spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A finished chunk and what was found in it.
+
+    Attributes:
+        chunk: to be stored.
+        tracks: as its index has them, in the order given.
+        payload_bytes: length of its media data.
+        payload_sha256: of its media data, raw.
+    """
+
+    chunk: Chunk
+    tracks: list[Written]
+    payload_bytes: int
+    payload_sha256: bytes
+
+
+def seal(
+    chunk_id: int, start: Fraction, end: Fraction, tracks: Sequence[ChunkTrack], spool: Spool
+) -> Sealed:
+    """Make the chunk whose media data is in `spool`, which it takes over.
+
+    Args:
+        chunk_id: from 1.
+        start: seconds since the film's start.
+        end: likewise.
+        tracks: those that have a sample in it.
+        spool: the media data.
+
+    Raises:
+        ChunkerError: INTEGRITY: the index does not say what is in the chunk.
+    """
+    head = build_head(tracks, spool.size)
+    try:
+        written = read_written(head, spool.size)
+    except BoxError as error:
+        raise ChunkerError(
+            ErrorCode.INTEGRITY, f"what was written is not sound: {error}", chunk_id=chunk_id
+        ) from error
+    whole, payload = hashlib.sha256(head), hashlib.sha256()
+    read = 0
+    for data in spool.buffers():
+        whole.update(data)
+        payload.update(data)
+        read += len(data)
+    if read != spool.size:
+        raise ChunkerError(
+            ErrorCode.INTEGRITY,
+            f"{spool.size} bytes were written, {read} could be read back",
+            chunk_id=chunk_id,
+        )
+    body = ChunkBody(head, spool, 0, spool.size)
+    chunk = Chunk(chunk_id, float(start), float(end), whole.hexdigest(), body)
+    return Sealed(chunk, written, spool.size, payload.digest())

@@ -73,7 +73,6 @@ class Chunk:
         start_s: where it begins in the film, seconds since the film's start.
         end_s: where it ends; the next one's start.
         sha256: of its bytes, lower-case hex.
-        md5: of its bytes; what stores check an upload with.
         body: its bytes; to be closed by the one who takes the chunk.
     """
 
@@ -81,7 +80,6 @@ class Chunk:
     start_s: float
     end_s: float
     sha256: str
-    md5: bytes
     body: ChunkBody
 
     @property

@@ -117,8 +117,7 @@ class ChunkWriter:
         for number, track in zip(written, layout.tracks, strict=True):
             certificate.count_out(number, track, self._spool)
         body = ChunkBody(layout.head, self._spool, layout.body_offset, layout.body_bytes)
-        sha256, md5 = _digests(body)
-        return Chunk(self.chunk_id, float(self.start), float(end), sha256, md5, body)
+        return Chunk(self.chunk_id, float(self.start), float(end), _digest(body), body)
 
     def discard(self) -> None:
         """Throw the chunk away."""
@@ -155,10 +154,9 @@ def _add_stream(muxer: Any, template: Any) -> Any:
     return stream
 
 
-def _digests(body: ChunkBody) -> tuple[str, bytes]:
-    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+def _digest(body: ChunkBody) -> str:
+    sha256 = hashlib.sha256()
     body.seek(0)
     while data := body.read(_HASH_BYTES):
         sha256.update(data)
-        md5.update(data)
-    return sha256.hexdigest(), md5.digest()
+    return sha256.hexdigest()

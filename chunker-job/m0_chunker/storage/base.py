@@ -11,6 +11,9 @@ from m0_contract.keys import ObjectUrl
 from m0_chunker.chunk import ChunkBody
 from m0_chunker.errors import ChunkerError
 
+TTL_TAG = "m0-ttl-hours"
+"""The tag of cached objects."""
+
 CODES: dict[int, tuple[ErrorCode, ErrorCode]] = {
     400: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),
     401: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),

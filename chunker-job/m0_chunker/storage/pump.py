@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from m0_contract.errors import ERRORS, ErrorCode, Verdict
 
 from m0_chunker.errors import ChunkerError, ThrottledError
+
+T = TypeVar("T")
 
 ATTEMPTS = 5
 """In a row that bring nothing to speak of."""
@@ -60,6 +62,35 @@ OpenRange = Callable[[int, int], RangeStream]
 
 Sink = Callable[[bytes], None]
 """Takes the next bytes of the range."""
+
+
+def patiently(do: Callable[[], T], sleep: Callable[[float], object] = time.sleep) -> T:
+    """Call `do` until it succeeds; for one answer that is needed before all others.
+
+    Raises:
+        ChunkerError: permanent, or transient for too long.
+    """
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return do()
+        except ChunkerError as error:
+            if not _is_transient(error):
+                raise
+            sleep(_delay_s(error, attempt))
+    return do()
+
+
+def _is_transient(error: ChunkerError) -> bool:
+    return ERRORS[error.code].verdict is Verdict.TRANSIENT
+
+
+def _delay_s(error: ChunkerError, futile: int) -> float:
+    """How long to wait after so many attempts in a row that brought nothing."""
+    throttled = isinstance(error, ThrottledError)
+    if not futile and not throttled:
+        return 0.0  # it moved: go on at once
+    first = THROTTLED_DELAY_S if throttled else FIRST_DELAY_S
+    return float(first * 2 ** max(0, futile - 1) * random.uniform(0.5, 1))  # noqa: S311
 
 
 class Pump:
@@ -116,15 +147,10 @@ class Pump:
                 self._drain(opened, length - done, take)
             except ChunkerError as error:
                 futile = 0 if done - before >= PIECE_BYTES else futile + 1
-                permanent = ERRORS[error.code].verdict is not Verdict.TRANSIENT
-                if permanent or futile >= ATTEMPTS or self._stopped.is_set():
+                if not _is_transient(error) or futile >= ATTEMPTS or self._stopped.is_set():
                     raise
-                self._pause(error, futile)
-
-    def _pause(self, error: ChunkerError, futile: int) -> None:
-        first = THROTTLED_DELAY_S if isinstance(error, ThrottledError) else FIRST_DELAY_S
-        if futile or isinstance(error, ThrottledError):
-            self._sleep(first * 2 ** max(0, futile - 1) * random.uniform(0.5, 1))  # noqa: S311
+                if delay := _delay_s(error, futile):
+                    self._sleep(delay)
 
     def _drain(self, stream: RangeStream, length: int, take: Sink) -> None:
         left, since, came = length, self._clock(), 0

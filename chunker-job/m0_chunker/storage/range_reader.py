@@ -11,9 +11,10 @@ wait behind bytes that nobody needs yet.
 
 import io
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Condition
+
+from m0_contract.errors import ErrorCode
 
 from m0_chunker.errors import ChunkerError
 from m0_chunker.storage.pump import Pump, RangeStream
@@ -218,3 +219,12 @@ class RangeReader:
             with self._changed:
                 span.error = error
                 self._changed.notify_all()
+
+
+def empty_reader() -> RangeReader:
+    """An object without bytes, which has no range to ask for."""
+
+    def refuse(_offset: int, _length: int) -> RangeStream:
+        raise ChunkerError(ErrorCode.SOURCE_CHANGED, "an empty object was read")
+
+    return RangeReader(0, "empty", Pump(refuse))

@@ -12,7 +12,7 @@ from m0_contract.keys import ObjectUrl
 from m0_chunker.errors import ChunkerError
 from m0_chunker.storage.base import TTL_TAG, Listed, ObjectInfo, SourceFile, StoredObject
 from m0_chunker.storage.pump import Pace, Pump, RangeStream
-from m0_chunker.storage.range_reader import FIRST_SPAN_BYTES, RangeReader
+from m0_chunker.storage.range_reader import FIRST_SPAN_BYTES, RangeReader, empty_reader
 from m0_chunker.storage.s3_client import S3_ERRORS, make_client, name_of, status_of, translate
 from m0_chunker.storage.s3_upload import PARTS_FROM_BYTES, put_parts, put_whole
 
@@ -90,7 +90,7 @@ class S3Store:
             answer = ask(0, FIRST_SPAN_BYTES)
         except S3_ERRORS as error:
             if status_of(error) == 416:  # there is no byte 0
-                return RangeReader(0, "empty", Pump(_no_range))
+                return empty_reader()
             raise _explain(translate(error, doing=doing, stage=Stage.SOURCE), error, url) from error
         etag = answer["ETag"]
 
@@ -114,7 +114,8 @@ class S3Store:
             if status_of(error) in {403, 404}:
                 return None
             raise translate(error, doing=f"looking at {url}", stage=Stage.UPLOAD) from error
-        return StoredObject(answer["ContentLength"], answer["Metadata"], answer["ETag"])
+        metadata = {name.lower(): text for name, text in answer["Metadata"].items()}
+        return StoredObject(answer["ContentLength"], metadata, answer["ETag"])
 
     def check_container(self, url: ObjectUrl) -> None:
         """See `Store`; a 403 passes, since writing needs no right to list."""
@@ -205,10 +206,6 @@ class S3Store:
         if info.ttl_hours is not None and self._tagging:
             said["Tagging"] = urlencode({TTL_TAG: f"{info.ttl_hours:g}"})
         return said | self._encryption
-
-
-def _no_range(_offset: int, _length: int) -> RangeStream:
-    raise ChunkerError(ErrorCode.SOURCE_CHANGED, "an empty object was read")
 
 
 def _explain(error: ChunkerError, answer: Exception, url: ObjectUrl) -> ChunkerError:

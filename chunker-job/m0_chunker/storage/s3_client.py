@@ -60,7 +60,8 @@ class _DigestAuth(botocore.auth.S3SigV4Auth):
 
     def payload(self, request: Any) -> str:
         digest = request.headers.get(_DIGEST_HEADER)
-        if digest is None or not self._should_sha256_sign_payload(request):
+        hashed: bool = super()._should_sha256_sign_payload(request)
+        if digest is None or not hashed:
             return str(super().payload(request))
         return base64.b64decode(digest).hex()
 

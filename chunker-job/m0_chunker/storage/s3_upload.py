@@ -8,6 +8,7 @@ a server that ignores the first still has to check the second, or TLS did.
 import base64
 import hashlib
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from m0_chunker.storage.s3_client import S3_ERRORS
@@ -118,7 +119,6 @@ def _digest(body: "ChunkBody", start: int, length: int) -> bytes:
 
 
 def _abort(client: Any, place: dict[str, Any]) -> None:
-    try:
+    # The failure that led here says more.
+    with suppress(*S3_ERRORS):
         client.abort_multipart_upload(**place)
-    except S3_ERRORS:
-        pass  # the failure that led here says more

@@ -30,6 +30,12 @@ AHEAD = 3
 """Spans ahead of each place of reading."""
 
 CONNECTIONS = 8
+BACK_BYTES = 512 * 1024
+"""How far libav, which reads more than it takes, may come back."""
+
+_PLACES = 64
+"""As many finished sequences are remembered."""
+
 _GROWTH = 4
 """A span is this part of what was read before it in sequence."""
 
@@ -37,7 +43,7 @@ _GROWTH = 4
 class _Span:
     """A stretch of the object, on its way or here."""
 
-    __slots__ = ("buffer", "error", "filled", "length", "run", "start", "touched")
+    __slots__ = ("buffer", "error", "filled", "length", "read_to", "run", "start", "touched")
 
     def __init__(self, start: int, length: int, run: int) -> None:
         """Args:
@@ -48,6 +54,7 @@ class _Span:
         self.start, self.length, self.run = start, length, run
         self.buffer = bytearray(length)
         self.filled = 0
+        self.read_to = 0
         self.touched = 0
         self.error: Exception | None = None
 
@@ -69,6 +76,7 @@ class RangeReader:
         span_bytes: int = SPAN_BYTES,
         first_span_bytes: int = FIRST_SPAN_BYTES,
         buffer_bytes: int = BUFFER_BYTES,
+        back_bytes: int = BACK_BYTES,
     ) -> None:
         """Args:
         size_bytes: length of the object.
@@ -78,6 +86,7 @@ class RangeReader:
         span_bytes: the largest request.
         first_span_bytes: the smallest.
         buffer_bytes: memory for all.
+        back_bytes: how far reading may come back, which is kept for it.
         """
         self.size_bytes, self.identity = size_bytes, identity
         self.bytes_read = 0
@@ -85,9 +94,11 @@ class RangeReader:
         self.failure: ChunkerError | None = None
         self._pump = pump
         self._largest, self._smallest, self._budget = span_bytes, first_span_bytes, buffer_bytes
+        self._back = back_bytes
         self._position = 0
         self._starts: list[int] = []
         self._spans: dict[int, _Span] = {}
+        self._done: list[tuple[int, int]] = []
         self._held = 0
         self._reads = 0
         self._changed = Condition()
@@ -110,6 +121,7 @@ class RangeReader:
         offset = self._position - span.start
         end = span.length if size < 0 else min(span.length, offset + size)
         self._wait(span, end)
+        span.read_to = max(span.read_to, end)
         data = bytes(memoryview(span.buffer)[offset:end])
         self._position += len(data)
         return data
@@ -154,21 +166,22 @@ class RangeReader:
     def _read_ahead(self, span: _Span) -> None:
         end, run = span.end, span.run + span.length
         for _ in range(AHEAD):
-            if end >= self.size_bytes:
+            if end >= self.size_bytes or any(start <= end < stop for start, stop in self._done):
                 return
             span_there = self._find(end)
             if span_there is None:
-                if not self._make_room(self._length_at(end, run), unread=False):
+                if not self._may_prefetch(self._length_at(end, run)):
                     return
                 span_there = self._add(end, run)
             end, run = span_there.end, run + span_there.length
 
     def _length_at(self, start: int, run: int) -> int:
-        """Length of a new span: it may not reach into another one."""
+        """Length of a new span: it may not reach into another one, or one that was dropped."""
         length = max(self._smallest, min(self._largest, run // _GROWTH))
         index = bisect_left(self._starts, start)
-        limit = self._starts[index] if index < len(self._starts) else self.size_bytes
-        return min(length, limit - start)
+        limits = [begin for begin, _ in self._done if begin > start]
+        limits += [*self._starts[index : index + 1], self.size_bytes]
+        return min(length, min(limits) - start)
 
     def _add(self, start: int, run: int, stream: RangeStream | None = None) -> _Span:
         length = self._length_at(start, run)
@@ -191,17 +204,38 @@ class RangeReader:
             self._drop(victim)
         return True
 
+    def _may_prefetch(self, length: int) -> bool:
+        """Half of the memory at most is for what nobody has asked for yet."""
+        unread = sum(span.length for span in self._spans.values() if not span.touched)
+        return unread + length <= self._budget // 2 and self._make_room(length, unread=False)
+
     def _is_past(self, span: _Span) -> bool:
-        if not span.touched:
-            return False
-        following = self._spans.get(span.end)
-        return span.end >= self.size_bytes or (following is not None and following.touched > 0)
+        """Whether reading went on beyond it, far enough that it won't come back."""
+        beyond, at = 0, span.end
+        while span.touched and beyond < self._back and at < self.size_bytes:
+            following = self._spans.get(at)
+            if following is None or not following.touched:
+                return False
+            beyond += following.read_to
+            at = following.end
+        return span.touched > 0
 
     def _drop(self, span: _Span) -> None:
         if self._spans.get(span.start) is span:
             del self._spans[span.start]
             self._starts.remove(span.start)
             self._held -= span.length
+            if span.touched:
+                self._note_done(span.start, span.end)
+
+    def _note_done(self, start: int, end: int) -> None:
+        """Remember what was read and dropped: nobody should fetch it ahead again."""
+        for begin, stop in self._done:
+            if stop == start or begin == end:
+                self._done.remove((begin, stop))
+                start, end = min(start, begin), max(end, stop)
+                break
+        self._done = [*self._done[-_PLACES:], (start, end)]
 
     def _fill(self, span: _Span, stream: RangeStream | None) -> None:
         """In a thread of the pool."""

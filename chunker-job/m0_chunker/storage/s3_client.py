@@ -60,8 +60,7 @@ class _DigestAuth(botocore.auth.S3SigV4Auth):
 
     def payload(self, request: Any) -> str:
         digest = request.headers.get(_DIGEST_HEADER)
-        hashed: bool = super()._should_sha256_sign_payload(request)
-        if digest is None or not hashed:
+        if digest is None or request.url.startswith("https"):
             return str(super().payload(request))
         return base64.b64decode(digest).hex()
 

@@ -140,7 +140,7 @@ class AzureStore:
             _check(answer, doing)
         return answer
 
-    def head(self, url: ObjectUrl) -> StoredObject | None:
+    def head(self, url: ObjectUrl, *, listed: bool = False) -> StoredObject | None:  # noqa: ARG002
         """See `Store`."""
         try:
             found = self._blob(url).get_blob_properties()

@@ -14,6 +14,12 @@ from m0_chunker.errors import ChunkerError
 TTL_TAG = "m0-ttl-hours"
 """The tag of cached objects."""
 
+
+def format_hours(hours: float) -> str:
+    """The tag's value: a lifecycle rule must say the same."""
+    return f"{hours:g}"
+
+
 CODES: dict[int, tuple[ErrorCode, ErrorCode]] = {
     400: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),
     401: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),
@@ -121,10 +127,13 @@ class Store(Protocol):
         """
         ...
 
-    def head(self, url: ObjectUrl) -> StoredObject | None:
+    def head(self, url: ObjectUrl, *, listed: bool = False) -> StoredObject | None:
         """What is known of an object that M0 wrote; None where there is none.
 
-        S3 answers 403 instead of 404 to those who may not list: that is None too.
+        Args:
+            url: the object.
+            listed: it was seen in a list. If not, S3's 403 is None too: it is what those
+                who may not list get instead of 404.
 
         Raises:
             ChunkerError: DESTINATION_* or UPLOAD_FAILED: it could not be found out.

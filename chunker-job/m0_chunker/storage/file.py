@@ -83,7 +83,7 @@ class FileStore:
         except OSError as error:
             raise from_os_error(error, f"opening {url.key}", Stage.SOURCE) from error
 
-    def head(self, url: ObjectUrl) -> StoredObject | None:
+    def head(self, url: ObjectUrl, *, listed: bool = False) -> StoredObject | None:  # noqa: ARG002
         """See `Store`."""
         try:
             status = Path(url.key).stat()

@@ -10,10 +10,18 @@ from m0_contract.errors import ErrorCode, Stage
 from m0_contract.keys import ObjectUrl
 
 from m0_chunker.errors import ChunkerError
-from m0_chunker.storage.base import TTL_TAG, Listed, ObjectInfo, SourceFile, StoredObject
+from m0_chunker.storage.base import (
+    TTL_TAG,
+    Listed,
+    ObjectInfo,
+    SourceFile,
+    StoredObject,
+    format_hours,
+)
 from m0_chunker.storage.pump import Pace, Pump, RangeStream
 from m0_chunker.storage.range_reader import FIRST_SPAN_BYTES, RangeReader, empty_reader
 from m0_chunker.storage.s3_client import S3_ERRORS, make_client, name_of, status_of, translate
+from m0_chunker.storage.s3_lifecycle import ensure_rule
 from m0_chunker.storage.s3_upload import PARTS_FROM_BYTES, put_parts, put_whole
 
 if TYPE_CHECKING:
@@ -106,12 +114,12 @@ class S3Store:
         pump = Pump(open_range, pace=self._pace)
         return RangeReader(int(total), identity, pump, first=_Body(answer, doing))
 
-    def head(self, url: ObjectUrl) -> StoredObject | None:
+    def head(self, url: ObjectUrl, *, listed: bool = False) -> StoredObject | None:
         """See `Store`."""
         try:
             answer = self.client.head_object(Bucket=url.container, Key=url.key, **self._payer)
         except S3_ERRORS as error:
-            if status_of(error) in {403, 404}:
+            if status_of(error) == 404 or (status_of(error) == 403 and not listed):
                 return None
             raise translate(error, doing=f"looking at {url}", stage=Stage.UPLOAD) from error
         metadata = {name.lower(): text for name, text in answer["Metadata"].items()}
@@ -189,22 +197,41 @@ class S3Store:
             raise translate(error, doing=f"listing {prefix}", stage=Stage.UPLOAD) from error
 
     def delete(self, url: ObjectUrl, etag: str) -> bool:
-        """See `Store`."""
+        """See `Store`; where the server knows no condition, it is asked just before."""
+        place = {"Bucket": url.container, "Key": url.key} | self._payer
         try:
-            self.client.delete_object(
-                Bucket=url.container, Key=url.key, IfMatch=etag, **self._payer
-            )
+            try:
+                self.client.delete_object(**place, IfMatch=etag)
+            except ClientError as error:
+                if status_of(error) != 501:
+                    raise
+                found = self.head(url, listed=True)
+                if found is None or found.etag != etag:
+                    return False
+                self.client.delete_object(**place)
         except S3_ERRORS as error:
             if status_of(error) in {404, 412}:
                 return False
             raise translate(error, doing=f"deleting {url}", stage=Stage.UPLOAD) from error
         return True
 
+    def ensure_lifecycle(self, container: ObjectUrl, ttl_hours: float) -> bool:
+        """Keep M0's own rule in the bucket; whether it had to be written.
+
+        Raises:
+            ChunkerError: DESTINATION_* or UPLOAD_FAILED.
+        """
+        try:
+            return ensure_rule(self.client, container.container, ttl_hours)
+        except S3_ERRORS as error:
+            doing = f"the lifecycle rule of {container}"
+            raise translate(error, doing=doing, stage=Stage.UPLOAD) from error
+
     def _describe(self, info: ObjectInfo) -> dict[str, Any]:
         """What is said of an object, as parameters."""
         said: dict[str, Any] = {"ContentType": "video/mp4", "Metadata": dict(info.metadata)}
         if info.ttl_hours is not None and self._tagging:
-            said["Tagging"] = urlencode({TTL_TAG: f"{info.ttl_hours:g}"})
+            said["Tagging"] = urlencode({TTL_TAG: format_hours(info.ttl_hours)})
         return said | self._encryption
 
 

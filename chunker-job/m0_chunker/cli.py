@@ -1,5 +1,7 @@
 """`m0-chunker --request FILE`: reads the request, runs the line, says how it ended.
 
+`m0-chunker sweep URL…` is another program, in `sweep`.
+
 Exit codes and the termination message are the contract's (`m0_contract.outcome`). At a
 terminal, without a broker, `file://` places are allowed and chunk messages are JSON
 lines on standard output; without a backend no row is written.
@@ -35,7 +37,13 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point; ends the process."""
-    parser = _Parser(prog="m0-chunker", description="Cut one film into chunks.")
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:1] == ["sweep"]:
+        _sweep(arguments[1:])
+    parser = _Parser(
+        prog="m0-chunker",
+        description="Cut one film into chunks; `m0-chunker sweep` cleans the cache.",
+    )
     parser.add_argument(
         "--request", type=Path, required=True, help="the request, JSON; see docs for its fields"
     )
@@ -52,6 +60,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Not sys.exit: that would wait for threads that are inside a stalled request. All that
     # must be done is done, and chunk bodies have no name on disk to be left behind.
     os._exit(code)
+
+
+def _sweep(arguments: Sequence[str]) -> NoReturn:
+    from m0_chunker.sweep import sweep  # noqa: PLC0415 - films don't pay for it
+
+    set_up_logs()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        sys.stderr.write(f"m0-chunker sweep: environment: {_setting_problems(error)}\n")
+        sys.exit(ExitCode.USAGE)
+    sys.exit(sweep(settings, arguments))
 
 
 def _leave_early(settings: Settings) -> NoReturn:

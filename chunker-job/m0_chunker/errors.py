@@ -2,6 +2,7 @@
 
 ChunkerError            foreseen: has a code of the contract's table, hence a stage,
 │                       a verdict (can a retry help?) and a remedy
+├── ThrottledError      a store asks to be left alone for a while
 └── StoppedError        SIGTERM arrived: the pod is to go; another attempt redoes the work
 
 Adapters translate the libraries' errors, each by one table; whatever else reaches
@@ -57,6 +58,10 @@ class ChunkerError(Exception):
             chunk_id=self.chunk_id,
             field=self.field,
         )
+
+
+class ThrottledError(ChunkerError):
+    """A store asks for fewer requests: wait longer before the next one."""
 
 
 class StoppedError(ChunkerError):

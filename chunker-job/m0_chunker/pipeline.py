@@ -177,14 +177,16 @@ class Pipeline:
         cached = cache_url(
             places.destination, places.cache_container, request.process_id, chunk.chunk_id
         )
-        info = ObjectInfo(chunk.sha256, chunk.md5, chunk.start_s, chunk.end_s)
+        said = {
+            "m0-sha256": chunk.sha256,
+            "m0-start": repr(chunk.start_s),
+            "m0-end": repr(chunk.end_s),
+        }
         expires = datetime.now(UTC) + timedelta(hours=places.ttl_hours)
+        info = ObjectInfo(chunk.sha256, said)
         cache_info = ObjectInfo(
             chunk.sha256,
-            chunk.md5,
-            chunk.start_s,
-            chunk.end_s,
-            expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            said | {"m0-expires-at": expires.strftime("%Y-%m-%dT%H:%M:%SZ")},
             places.ttl_hours,
         )
 

@@ -25,7 +25,16 @@ class Settings(BaseSettings):
         graphql_documents: directory of documents that replace the built-in ones.
         s3_endpoint_url: an S3 server other than AWS.
         s3_addressing_style: `auto` is `path` for an own endpoint, AWS's choice otherwise.
-        azure_storage_connection_string: from AZURE_STORAGE_CONNECTION_STRING.
+        s3_sse: server-side encryption asked for with each object; None leaves it to the bucket.
+        s3_sse_kms_key_id: the key for `aws:kms`; None takes the account's own.
+        s3_requester_pays: agree to pay for requests to buckets that ask for it.
+        azure_storage_connection_string: from AZURE_STORAGE_CONNECTION_STRING, the usual
+            name, as those below; it outranks them.
+        azure_storage_account: the account's name, or the URL of its Blob endpoint.
+        azure_storage_key: of the account; else the SAS token, else workload identity.
+        azure_storage_sas_token: for the account.
+        source_min_bytes_per_s: a connection slower than this is given up for a new one.
+        source_window_s: measured over this time; also how long nothing at all may come; seconds.
         cache_ttl_hours: life of a cached chunk, hours.
         cache_tagging: tag cached objects, so that a lifecycle rule can find them; needs
             the right to tag (s3:PutObjectTagging).
@@ -55,9 +64,21 @@ class Settings(BaseSettings):
     graphql_documents: Path | None = None
     s3_endpoint_url: str | None = None
     s3_addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    s3_sse: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
+    s3_sse_kms_key_id: str | None = None
+    s3_requester_pays: bool = False
     azure_storage_connection_string: SecretStr | None = Field(
         default=None, validation_alias="AZURE_STORAGE_CONNECTION_STRING"
     )
+    azure_storage_account: str | None = Field(
+        default=None, validation_alias="AZURE_STORAGE_ACCOUNT"
+    )
+    azure_storage_key: SecretStr | None = Field(default=None, validation_alias="AZURE_STORAGE_KEY")
+    azure_storage_sas_token: SecretStr | None = Field(
+        default=None, validation_alias="AZURE_STORAGE_SAS_TOKEN"
+    )
+    source_min_bytes_per_s: int = Field(default=32 * 1024, ge=0)
+    source_window_s: float = Field(default=10.0, gt=0)
     cache_ttl_hours: float = Field(default=24.0, gt=0)
     cache_tagging: bool = True
     scratch_dir: Path | None = None

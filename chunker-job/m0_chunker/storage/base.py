@@ -1,6 +1,8 @@
 """What the chunker needs of a store."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from m0_contract.errors import ErrorCode
@@ -8,6 +10,15 @@ from m0_contract.keys import ObjectUrl
 
 from m0_chunker.chunk import ChunkBody
 from m0_chunker.errors import ChunkerError
+
+TTL_TAG = "m0-ttl-hours"
+"""The tag of cached objects."""
+
+
+def format_hours(hours: float) -> str:
+    """The tag's value: a lifecycle rule must say the same."""
+    return f"{hours:g}"
+
 
 CODES: dict[int, tuple[ErrorCode, ErrorCode]] = {
     400: (ErrorCode.SOURCE_FORBIDDEN, ErrorCode.DESTINATION_FORBIDDEN),
@@ -25,11 +36,14 @@ class SourceFile(Protocol):
 
     Attributes:
         size_bytes: length of the object.
-        bytes_read: bytes fetched from the store so far.
+        identity: changes when the object's content does: for stores the ETag and, where
+            asked for, the version id; for files size, time of change and inode.
+        bytes_read: bytes that came from the store so far, the repeated ones included.
         failure: the first error of reading; libav takes some errors for the film's end.
     """
 
     size_bytes: int
+    identity: str
     bytes_read: int
     failure: ChunkerError | None
 
@@ -52,43 +66,77 @@ class SourceFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What is said of an object beside its bytes.
+    """What is said of an object beside its bytes, when it is put or copied.
 
     Attributes:
-        sha256: lower-case hex.
-        md5: raw.
-        start_s: the chunk's start in the film, seconds.
-        end_s: its end.
-        expires_at: RFC 3339; None for objects that stay.
-        ttl_hours: life of the object, hours; None for objects that stay.
+        sha256: of the body, lower-case hex; the store checks the body against it.
+        metadata: kept with the object; ASCII, names like `m0-start`.
+        ttl_hours: life of a cached object, hours, also said in the tag `m0-ttl-hours` for
+            lifecycle rules; None for objects that stay.
     """
 
     sha256: str
-    md5: bytes
-    start_s: float
-    end_s: float
-    expires_at: str | None = None
+    metadata: Mapping[str, str]
     ttl_hours: float | None = None
 
-    @property
-    def metadata(self) -> dict[str, str]:
-        """As object metadata: a later attempt finds here what it need not redo."""
-        values = {
-            "m0-sha256": self.sha256,
-            "m0-start": repr(self.start_s),
-            "m0-end": repr(self.end_s),
-        }
-        return values | ({"m0-expires-at": self.expires_at} if self.expires_at else {})
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What is known of an object without reading it.
+
+    Attributes:
+        size_bytes: its length.
+        metadata: under the names that were given to `put`, whatever the store calls them.
+        etag: as the store says it; empty where a store has none.
+    """
+
+    size_bytes: int
+    metadata: Mapping[str, str]
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as a list shows it.
+
+    Attributes:
+        url: where it is.
+        size_bytes: its length.
+        etag: for `delete`.
+        last_modified: when it was last written.
+    """
+
+    url: ObjectUrl
+    size_bytes: int
+    etag: str
+    last_modified: datetime
 
 
 class Store(Protocol):
     """One kind of store. Methods block: call them from a thread."""
 
-    def open_source(self, url: ObjectUrl) -> SourceFile:
+    def open_source(self, url: ObjectUrl, version_id: str | None = None) -> SourceFile:
         """Open an object for reading.
+
+        Args:
+            url: the object.
+            version_id: of it, where the store keeps versions; None takes the current one.
 
         Raises:
             ChunkerError: SOURCE_*.
+        """
+        ...
+
+    def head(self, url: ObjectUrl, *, listed: bool = False) -> StoredObject | None:
+        """What is known of an object that M0 wrote; None where there is none.
+
+        Args:
+            url: the object.
+            listed: it was seen in a list. If not, S3's 403 is None too: it is what those
+                who may not list get instead of 404.
+
+        Raises:
+            ChunkerError: DESTINATION_* or UPLOAD_FAILED: it could not be found out.
         """
         ...
 
@@ -115,6 +163,26 @@ class Store(Protocol):
         """Copy an object that was just put, inside the store.
 
         Returns:
-            False when the store can't: `put` it then.
+            False when the store can't, or when it can't be seen that the copy holds
+            the same bytes: `put` it then.
+        """
+        ...
+
+    def list(self, prefix: ObjectUrl) -> Iterator[Listed]:
+        """All objects whose key begins with the prefix's, in no order that matters.
+
+        Raises:
+            ChunkerError: DESTINATION_* or UPLOAD_FAILED.
+        """
+        ...
+
+    def delete(self, url: ObjectUrl, etag: str) -> bool:
+        """Delete an object, if it still has this ETag where the store can ask for that.
+
+        Returns:
+            False when it is gone or another one stands there.
+
+        Raises:
+            ChunkerError: DESTINATION_* or UPLOAD_FAILED.
         """
         ...

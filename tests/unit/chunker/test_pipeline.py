@@ -74,7 +74,6 @@ class World:
                 10.0 * (number - 1),
                 10.0 * number,
                 hashlib.sha256(content).hexdigest(),
-                hashlib.md5(content).digest(),
                 body,
             )
 

@@ -1,0 +1,82 @@
+"""A run taken up at a boundary gives what the uninterrupted one gave from there on."""
+
+from fractions import Fraction
+
+import pytest
+from transcodes import Odd, find_delay, make_odd, read_number, transcode
+
+F = Fraction
+SOUND = [(F(0), F(6))]
+OPEN_GOP = {"x264-params": "open-gop=1:keyint=20:min-keyint=20:scenecut=0", "bf": "2", "g": "20"}
+CLOSED = {"g": "20", "keyint_min": "20"}
+JUMPY = [n * 33 + (7 * n % 5) * 3 + (400 if n > 80 else 0) for n in range(160)]
+
+FILMS = {
+    "B-frames, mp4": ("mp4", Odd(range(180), options=CLOSED, sound=SOUND)),
+    "open GOP, mkv": ("mkv", Odd(range(180), options=OPEN_GOP, sound=SOUND)),
+    "open GOP, ts": (
+        "ts",
+        Odd(range(180), options=OPEN_GOP, sound=SOUND, sound_codec="aac"),
+    ),
+    "variable rate, mp4": ("mp4", Odd(JUMPY, F(1, 1000), options=CLOSED, sound=SOUND)),
+    "variable rate, mkv": ("mkv", Odd(JUMPY, F(1, 1000), options=OPEN_GOP, sound=SOUND)),
+    "one key frame": ("mp4", Odd(range(180), sound=SOUND)),
+    "fragmented": ("mp4", Odd(range(180), options=CLOSED, sound=SOUND)),
+    "avi": ("avi", Odd(range(180), codec="mpeg4", options={"g": "20", "bf": "1"}, sound=SOUND)),
+    "gradual refresh": (
+        "mkv",
+        Odd(range(180), options={"x264-params": "intra-refresh=1:keyint=25", "g": "25"}, sound=SOUND),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILMS)
+@pytest.mark.parametrize(
+    "wanted", [{"fps": 10}, {"width": 80}, {"fps": 50}], ids=["slower", "own rate", "faster"]
+)
+def test_pictures_and_times_are_those_of_one_run(tmp_path, name, wanted):
+    suffix, odd = FILMS[name]
+    film = make_odd(tmp_path / f"film.{suffix}", odd)
+    whole = transcode(film, every=1, **wanted)
+    boundaries = [time for time in whole.keys if any(0 <= time - k < F(1, 2) for k in range(9))]
+    for at in (boundaries[1], boundaries[3], boundaries[-1]):
+        rest = transcode(film, every=1, resume_at=at, **wanted)
+        assert rest.keys[0] == at
+        assert rest.times == [time for time in whole.times if time >= at]
+        assert set(rest.keys) >= {key for key in boundaries if key >= at}
+        shown = {frame.pts: read_number(frame) for frame in whole.pictures()}
+        again = {frame.pts: read_number(frame) for frame in rest.pictures(at)}
+        assert again.items() <= shown.items()
+        assert [p.pts for p in rest.of(1)] == [
+            p.pts for p in whole.of(1) if p.pts * p.time_base >= at
+        ]
+
+
+def test_sound_before_the_boundary_is_in_what_follows(tmp_path):
+    film = make_odd(tmp_path / "film.mkv", Odd(range(180), options=CLOSED, sound=SOUND))
+    whole = transcode(film, fps=10)
+    rest = transcode(film, fps=10, resume_at=F(3))
+    samples, again = whole.sound(start=F(3)), rest.sound(start=F(3))
+    assert samples.keys() == again.keys()
+    first = min(again)
+    # The very first packet is complete, but a decoder needs the one before to hear it.
+    assert max(abs(again[n] - samples[n]) for n in range(first + 1024, first + 4096)) < 0.02
+    assert abs(find_delay(again, 3.2)) < 0.001
+
+
+def test_what_lies_before_is_not_decoded(tmp_path, monkeypatch):
+    from m0_chunker.media import transcode as module  # noqa: PLC0415
+
+    counts = []
+    decode = module.TranscodeFeed._decode
+
+    def count(self, number, packet):
+        counts[-1] += 1
+        return decode(self, number, packet)
+
+    monkeypatch.setattr(module.TranscodeFeed, "_decode", count)
+    for suffix in ("mp4", "mkv"):
+        film = make_odd(tmp_path / f"film.{suffix}", Odd(range(180), options=CLOSED))
+        counts.append(0)
+        transcode(film, fps=10, resume_at=F(5))
+        assert counts[-1] < 30 * 2 + 25

@@ -98,9 +98,11 @@ class Chunk:
     Attributes:
         chunk_id: from 1.
         start_s: where it begins in the film, seconds since the film's start.
-        end_s: where it ends; the next one's start.
+        end_s: where it ends; without an overlap the next one's start.
         sha256: of its bytes, lower-case hex.
         body: its bytes; to be closed by the one who takes the chunk.
+        next_start: where the next one begins, an exact fraction; empty for the last.
+        certificate: the integrity certificate up to here, for an attempt that goes on from here.
     """
 
     chunk_id: int
@@ -108,6 +110,8 @@ class Chunk:
     end_s: float
     sha256: str
     body: ChunkBody
+    next_start: str = ""
+    certificate: str = ""
 
     @property
     def size_bytes(self) -> int:

@@ -126,7 +126,6 @@ def _say_end(outcome: Outcome, seconds: float) -> None:
         "film_s": round(outcome.duration_s, 3),
         "size_bytes": outcome.size_bytes,
         "took_s": round(seconds, 2),
-        "cpu_s": round(time.process_time(), 2),
     }
     failure = outcome.failure
     if failure is None:

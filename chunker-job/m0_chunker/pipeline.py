@@ -6,9 +6,13 @@ cutter is a stream of chunks: nothing here needs to know how many there will be.
 """
 
 import asyncio
+import hashlib
+import io
+import resource as resource_usage
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -21,13 +25,18 @@ from m0_contract.request import VideoRequest
 
 from m0_chunker.adapters.announcer import Announcer
 from m0_chunker.adapters.database import Database
-from m0_chunker.chunk import Chunk
+from m0_chunker.chunk import Chunk, ChunkBody
 from m0_chunker.errors import ChunkerError, StoppedError
 from m0_chunker.logs import event
+from m0_chunker.media.mp4.boxes import read_exactly
+from m0_chunker.resume import Imprint, StoredChunk
 from m0_chunker.storage.base import ObjectInfo, Store
 
-_Stored = asyncio.Queue[tuple[Chunk, asyncio.Task[None]] | None]
+_Stored = asyncio.Queue[tuple[Chunk | StoredChunk, asyncio.Task[None]] | None]
 _END = None
+
+WATCH_S = 2.0
+"""Seconds between two looks at whether the cutter still gets on."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,7 @@ class Tally:
         mode: `copy` or `transcode`.
         total_s: the film's length as its header says, seconds.
         integrity: set by the cutter at its end.
+        resumed_at: chunks that earlier attempts had finished.
         first_chunk_s: seconds from the start to the first message.
     """
 
@@ -67,6 +77,7 @@ class Tally:
     mode: str | None = None
     total_s: float | None = None
     integrity: Integrity | None = None
+    resumed_at: int | None = None
     first_chunk_s: float | None = None
     started: float = field(default_factory=time.monotonic)
 
@@ -79,7 +90,14 @@ class Tally:
             mode=self.mode,
             failure=error.to_failure() if error else None,
             integrity=None if error else self.integrity,
-            receipt={"first_chunk_s": self.first_chunk_s, **receipt},
+            receipt={
+                "first_chunk_s": self.first_chunk_s,
+                "resumed_at": self.resumed_at,
+                "peak_rss_bytes": resource_usage.getrusage(resource_usage.RUSAGE_SELF).ru_maxrss
+                * 1024,
+                "cpu_s": round(time.process_time(), 3),
+                **receipt,
+            },
         )
 
 
@@ -94,6 +112,7 @@ class Pipeline:
         announcer: Announcer,
         *,
         uploads: int,
+        stall_s: float = 120.0,
         resource: str | None = None,
         attempt: int = 1,
     ) -> None:
@@ -103,6 +122,7 @@ class Pipeline:
         database: records them.
         announcer: announces them.
         uploads: chunks between the cutter and their announcement, at most.
+        stall_s: give up when the cutter is silent for so long, seconds.
         resource: the VideoChunkJob's name, for progress; None sends none.
         attempt: of the Job.
         """
@@ -111,13 +131,23 @@ class Pipeline:
         self._slots = asyncio.Semaphore(uploads)
         self._resource, self._attempt = resource, attempt
         self.tally = Tally()
+        self.imprint = Imprint("", None, uploads)
         self._stop = threading.Event()
+        self._stall_s = stall_s
+        self._pulse: float | None = None
 
-    async def run(self, cut: Callable[[], Iterator[Chunk]]) -> None:
+    async def run(
+        self,
+        cut: Callable[[], Iterator[Chunk]],
+        redo: Sequence[StoredChunk] = (),
+        progress: Callable[[], int] = lambda: 0,
+    ) -> None:
         """Take chunks from `cut` until it ends.
 
         Args:
             cut: called in a thread; its iterator is closed there too.
+            redo: chunks that an earlier attempt stored, to be announced before.
+            progress: a number that changes while the film is being read.
 
         Raises:
             ChunkerError: the first failure; chunks announced before it stay.
@@ -125,12 +155,31 @@ class Pipeline:
         stored: _Stored = asyncio.Queue()
         try:
             async with asyncio.TaskGroup() as group:
+                watching = group.create_task(self._watch(progress))
                 group.create_task(self._announce_all(stored))
+                for chunk in redo:
+                    await self._slots.acquire()
+                    stored.put_nowait((chunk, group.create_task(self._restore(chunk))))
                 await self._cut_all(cut, stored, group)
+                watching.cancel()
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
         finally:
             self._stop.set()
+
+    async def _watch(self, progress: Callable[[], int]) -> None:
+        """End it when the cutter neither gets on nor waits for us: a film can be a trap."""
+        seen, since = -1, time.monotonic()
+        while True:
+            await asyncio.sleep(min(WATCH_S, self._stall_s / 2))
+            now, pulse = progress(), self._pulse
+            if pulse is None or now != seen:
+                seen, since = now, time.monotonic()
+            elif time.monotonic() - max(since, pulse) > self._stall_s:
+                raise ChunkerError(
+                    ErrorCode.SOURCE_CORRUPT,
+                    f"for {self._stall_s:g} s nothing could be got out of the film",
+                )
 
     async def _cut_all(
         self,
@@ -146,12 +195,15 @@ class Pipeline:
             stored.put_nowait((chunk, group.create_task(self._store(chunk))))
 
         def pump() -> None:
+            self._pulse = time.monotonic()
             chunks = cut()
             try:
                 for chunk in chunks:
-                    self.check_stop()
+                    self._pulse = None
                     asyncio.run_coroutine_threadsafe(hand_over(chunk), loop).result()
+                    self.check_stop()
             finally:
+                self._pulse = None
                 chunks.close()  # type: ignore[attr-defined]
 
         try:
@@ -167,28 +219,16 @@ class Pipeline:
         Raises:
             StoppedError: nobody waits for its chunks any more.
         """
+        self._pulse = time.monotonic()
         if self._stop.is_set():
             raise StoppedError
 
     async def _store(self, chunk: Chunk) -> None:
         """Both objects of a chunk, persistent first, so that the cache may copy it."""
-        request, places = self._request, self.places
-        persistent = chunk_url(places.destination, chunk.chunk_id)
-        cached = cache_url(
-            places.destination, places.cache_container, request.process_id, chunk.chunk_id
-        )
-        said = {
-            "m0-sha256": chunk.sha256,
-            "m0-start": repr(chunk.start_s),
-            "m0-end": repr(chunk.end_s),
-        }
-        expires = datetime.now(UTC) + timedelta(hours=places.ttl_hours)
-        info = ObjectInfo(chunk.sha256, said)
-        cache_info = ObjectInfo(
-            chunk.sha256,
-            said | {"m0-expires-at": expires.strftime("%Y-%m-%dT%H:%M:%SZ")},
-            places.ttl_hours,
-        )
+        places = self.places
+        persistent, cached = self.urls(chunk.chunk_id)
+        info = ObjectInfo(chunk.sha256, self.imprint.metadata(chunk))
+        cache_info = self._cache_info(chunk)
 
         def work() -> None:
             places.store.put(persistent, chunk.body, info)
@@ -196,12 +236,55 @@ class Pipeline:
                 places.store.put(cached, chunk.body, cache_info)
 
         try:
-            await asyncio.to_thread(work)
-        except ChunkerError as error:
-            error.chunk_id = error.chunk_id or chunk.chunk_id
-            raise
+            await self._blocking(work, chunk.chunk_id)
         finally:
             chunk.body.close()
+
+    async def _restore(self, chunk: StoredChunk) -> None:
+        """The cached object of a chunk whose persistent one is there already."""
+        places = self.places
+        persistent, cached = self.urls(chunk.chunk_id)
+        info = self._cache_info(chunk)
+
+        def work() -> None:
+            if places.store.copy(persistent, cached, info):
+                return
+            with closing(places.store.open_source(persistent)) as file:
+                head = read_exactly(file, 0, chunk.size_bytes)
+            body = ChunkBody(head, io.BytesIO(), 0, 0)
+            if hashlib.sha256(head).hexdigest() != chunk.sha256:
+                raise ChunkerError(
+                    ErrorCode.INTEGRITY, f"{persistent} is not what its metadata say it is"
+                )
+            places.store.put(cached, body, info)
+
+        await self._blocking(work, chunk.chunk_id)
+
+    async def _blocking(self, work: Callable[[], None], chunk_id: int) -> None:
+        try:
+            await asyncio.to_thread(work)
+        except ChunkerError as error:
+            error.chunk_id = error.chunk_id or chunk_id
+            raise
+
+    def urls(self, chunk_id: int) -> tuple[ObjectUrl, ObjectUrl]:
+        """(persistent, cached) object of a chunk."""
+        places = self.places
+        cached = cache_url(
+            places.destination, places.cache_container, self._request.process_id, chunk_id
+        )
+        return chunk_url(places.destination, chunk_id), cached
+
+    def _cache_info(self, chunk: Chunk | StoredChunk) -> ObjectInfo:
+        hours = self.places.ttl_hours
+        expires = datetime.now(UTC) + timedelta(hours=hours)
+        said = {
+            "m0-sha256": chunk.sha256,
+            "m0-start": repr(chunk.start_s),
+            "m0-end": repr(chunk.end_s),
+            "m0-expires-at": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        return ObjectInfo(chunk.sha256, said, hours)
 
     async def _announce_all(self, stored: _Stored) -> None:
         while (entry := await stored.get()) is not _END:
@@ -217,16 +300,14 @@ class Pipeline:
             await self._count(chunk)
             self._slots.release()
 
-    def _build_message(self, chunk: Chunk) -> ChunkMessage:
-        request, places = self._request, self.places
-        cached = cache_url(
-            places.destination, places.cache_container, request.process_id, chunk.chunk_id
-        )
+    def _build_message(self, chunk: Chunk | StoredChunk) -> ChunkMessage:
+        request = self._request
+        persistent, cached = self.urls(chunk.chunk_id)
         return ChunkMessage(
             process_id=request.process_id,
             chunk_id=chunk.chunk_id,
             chunk_hash=chunk.sha256,
-            cloud_stream_path=str(chunk_url(places.destination, chunk.chunk_id)),
+            cloud_stream_path=str(persistent),
             cache_path=str(cached),
             start_time=chunk.start_s,
             end_time=chunk.end_s,
@@ -236,9 +317,9 @@ class Pipeline:
             inference_modality=request.inference_modality,
         )
 
-    async def _count(self, chunk: Chunk) -> None:
+    async def _count(self, chunk: Chunk | StoredChunk) -> None:
         tally = self.tally
-        tally.chunks += 1
+        tally.chunks = max(tally.chunks + 1, chunk.chunk_id)
         tally.done_s = chunk.end_s
         tally.size_bytes += chunk.size_bytes
         if tally.first_chunk_s is None:

@@ -49,6 +49,14 @@ class Settings(BaseSettings):
         resource: name of the VideoChunkJob; set by the operator, so its presence also says
             that this is no terminal: `file://` places are then refused.
         attempt: of the Job, from 1.
+        run: the resource's uid; set by the operator. Attempts of one run know that what
+            the ones before announced need not be announced again.
+        salvage: take a film that is cut off or damaged as far as it goes, instead of failing.
+        max_duration_hours: a longer film is refused.
+        max_chunks: a film that would become more is refused.
+        max_pixels: a film with bigger pictures (width x height) is refused.
+        max_streams: a film with more tracks is refused.
+        stall_s: give a film up when for so long nothing comes of it; seconds.
         termination_log: file for the outcome, JSON.
     """
 
@@ -82,7 +90,7 @@ class Settings(BaseSettings):
     cache_ttl_hours: float = Field(default=24.0, gt=0)
     cache_tagging: bool = True
     scratch_dir: Path | None = None
-    spool_bytes: int = Field(default=32 * 2**20, ge=0)
+    spool_bytes: int = Field(default=12 * 2**20, ge=0)
     uploads: int = Field(default=2, ge=1, le=16)
     tail_fraction: float = Field(default=0.5, gt=0, le=0.9)
     threads: int = Field(default=0, ge=0, le=64)
@@ -90,6 +98,13 @@ class Settings(BaseSettings):
     x264_crf: int = Field(default=23, ge=0, le=51)
     resource: str | None = None
     attempt: int = 1
+    run: str | None = None
+    salvage: bool = False
+    max_duration_hours: float = Field(default=48.0, gt=0)
+    max_chunks: int = Field(default=100_000, ge=1)
+    max_pixels: int = Field(default=8192 * 8192, ge=1)
+    max_streams: int = Field(default=100, ge=1)
+    stall_s: float = Field(default=120.0, gt=0)
     termination_log: Path | None = None
 
     @property

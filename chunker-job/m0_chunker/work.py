@@ -1,13 +1,13 @@
 """Puts one request's parts together: source, cutter, stores, database, announcer."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
-from fractions import Fraction
 from typing import TYPE_CHECKING, Self
 
 import av
 from m0_contract.errors import ErrorCode
-from m0_contract.keys import cache_url, destination_url, parse_object_url
+from m0_contract.keys import destination_url, parse_object_url
 from m0_contract.outcome import Outcome
 from m0_contract.request import VideoRequest
 
@@ -16,17 +16,21 @@ from m0_chunker.adapters.database import Database, GraphqlDatabase, NoDatabase
 from m0_chunker.chunk import Chunk
 from m0_chunker.errors import ChunkerError
 from m0_chunker.logs import event
-from m0_chunker.media.feed import CopyFeed, PacketFeed
-from m0_chunker.media.source import Film, check_end, open_film, wants_transcode
-from m0_chunker.media.splitter import Splitter
-from m0_chunker.media.writer import Spooling
+from m0_chunker.media.cutter import Cutter
+from m0_chunker.media.source import Film, Limits, open_film
+from m0_chunker.media.spool import Spooling
 from m0_chunker.pipeline import Pipeline, Places
-from m0_chunker.plan import CutPlan
+from m0_chunker.plan import Resumption
+from m0_chunker.resume import Done, Imprint, find_done, make_plan_id
 from m0_chunker.settings import Settings
 from m0_chunker.storage.stores import Stores
 
 if TYPE_CHECKING:
     from m0_chunker.storage.base import SourceFile
+
+
+CUT_VERSION = 1
+"""Counts the changes to how chunks come out: chunks of another version are not gone on from."""
 
 
 class Work:
@@ -69,6 +73,7 @@ class Work:
             _open_database(settings),
             await _open_announcer(settings, request, stack),
             uploads=settings.uploads,
+            stall_s=settings.stall_s,
             resource=settings.resource,
             attempt=settings.attempt,
         )
@@ -80,7 +85,16 @@ class Work:
         Raises:
             ChunkerError: why it could not be done.
         """
-        await self.pipeline.run(self._cut)
+        done = await asyncio.to_thread(self._prepare)
+        pipeline, file = self.pipeline, self._file
+        assert file is not None  # noqa: S101 - it was prepared
+        if done.resumption.chunks:
+            pipeline.tally.resumed_at = done.resumption.chunks
+            event("resumed", chunks=done.resumption.chunks, again=len(done.redo))
+        pipeline.tally.chunks = done.resumption.chunks - len(done.redo)
+        await pipeline.run(
+            lambda: self._cut(done.resumption), done.redo, lambda: file.bytes_read
+        )
 
     def to_outcome(self, error: ChunkerError | None) -> Outcome:
         """The account, whatever way it ended."""
@@ -89,69 +103,90 @@ class Work:
             error,
             source_bytes=file.size_bytes if file else None,
             bytes_read=file.bytes_read if file else None,
-            libavformat=".".join(map(str, av.library_versions["libavformat"])),
+            libavformat=_libavformat(),
         )
 
-    def _cut(self) -> Iterator[Chunk]:
-        """Open the film and cut it; runs in the cutter's thread."""
+    def _prepare(self) -> Done:
+        """Open the source, look whether the destination is there and what is in it already."""
         source = parse_object_url(self._request.cloud_stream_path)
         if source is None:
             raise ChunkerError(
                 ErrorCode.UNSUPPORTED_MEDIA, "live sources are not supported by this version"
             )
-        file = self._file = self._stores.of(source.kind).open_source(source)
+        store = self._stores.of(source.kind)
+        file = self._file = store.open_source(source, self._request.cloud_stream_version_id)
         try:
-            self._check_places()
-            film = open_film(file, str(source))
+            return self._look_around(str(source), file.identity)
         except BaseException:
             file.close()
             raise
+
+    def _look_around(self, source: str, identity: str) -> Done:
+        settings, pipeline = self._settings, self.pipeline
+        places = pipeline.places
+        for url in pipeline.urls(1):
+            places.store.check_container(url)
+        plan = make_plan_id(
+            source,
+            identity,
+            self._request.video_preprocessing.model_dump_json(exclude_defaults=True),
+            (settings.tail_fraction, settings.x264_preset, settings.x264_crf),
+            (settings.thread_count, settings.salvage, _libavformat(), CUT_VERSION),
+        )
+        pipeline.imprint = Imprint(plan, settings.run, settings.uploads)
+
+        def head(chunk_id: int) -> tuple[Mapping[str, str], int] | None:
+            found = places.store.head(pipeline.urls(chunk_id)[0])
+            return None if found is None else (found.metadata, found.size_bytes)
+
+        return find_done(head, pipeline.imprint)
+
+    def _cut(self, resumption: Resumption) -> Iterator[Chunk]:
+        """Probe the film and cut it; runs in the cutter's thread."""
+        settings, file = self._settings, self._file
+        assert file is not None  # noqa: S101 - it was prepared
+        limits = Limits(
+            settings.max_streams,
+            settings.max_pixels,
+            settings.max_duration_hours * 3600,
+            settings.max_chunks,
+        )
+        name = self._request.cloud_stream_path
+        film = None
         try:
-            yield from self._cut_film(film)
+            film = open_film(file, name, limits, salvage=settings.salvage)
+            yield from self._cut_film(film, limits, resumption)
         finally:
-            film.close()
+            file.close() if film is None else film.close()
 
-    def _check_places(self) -> None:
-        """Nothing is read of a film that can't be stored."""
-        places, identity = self.pipeline.places, self._request.process_id
-        places.store.check_container(places.destination)
-        cached = cache_url(places.destination, places.cache_container, identity, 1)
-        places.store.check_container(cached)
-
-    def _cut_film(self, film: Film) -> Iterator[Chunk]:
-        settings, wanted = self._settings, self._request.video_preprocessing
-        tally = self.pipeline.tally
+    def _cut_film(self, film: Film, limits: Limits, resumption: Resumption) -> Iterator[Chunk]:
+        settings, tally = self._settings, self.pipeline.tally
         tally.total_s = float(film.duration) if film.duration else None
-        feed: PacketFeed = CopyFeed(film)
-        tally.mode = "copy"
-        if wants_transcode(film, wanted):
-            from m0_chunker.media.transcode import Encoding, TranscodeFeed  # noqa: PLC0415
-
-            tally.mode = "transcode"
-            feed = TranscodeFeed(
-                film,
-                Encoding(wanted, settings.x264_preset, settings.x264_crf, settings.thread_count),
-            )
-        reference = film.streams[film.reference]
+        cutter = Cutter(
+            film,
+            self._request.video_preprocessing,
+            settings,
+            limits,
+            Spooling(settings.scratch_dir, settings.spool_bytes),
+            self.pipeline.check_stop,
+        )
+        chunks = cutter.chunks(resumption)
+        tally.mode = cutter.mode
         event(
             "source opened",
-            mode=tally.mode,
+            mode=cutter.mode,
+            by=cutter.method,
             size_bytes=film.file.size_bytes,
             duration_s=tally.total_s,
             container=film.container.format.name,
             codecs=",".join(stream.codec_context.name for stream in film.streams[:8]),
         )
-        plan = CutPlan(
-            Fraction(str(wanted.chunk_duration)),
-            Fraction(str(settings.tail_fraction)),
-            Fraction(reference.time_base) / 2,
-        )
-        spooling = Spooling(settings.scratch_dir, settings.spool_bytes)
-        splitter = Splitter(feed, plan, spooling, check=self.pipeline.check_stop)
-        yield from splitter.chunks()
-        check_end(film, splitter.end)
-        if splitter.certificate is not None:
-            tally.integrity = splitter.certificate.check()
+        yield from chunks
+        tally.integrity = cutter.certify()
+
+
+def _libavformat() -> str:
+    return ".".join(map(str, av.library_versions["libavformat"]))
 
 
 def _open_database(settings: Settings) -> Database:

@@ -74,6 +74,9 @@ class VideoPreprocessing(BaseModel):
         fps: frames per second wanted; None keeps the source's.
         width: pixels wanted; None keeps the source's (or its aspect, when height is given).
         height: pixels wanted, likewise.
+        precision: `keyframe` cuts a copied film at the first key frame at or after each
+            multiple of chunk_duration; `exact` at the very picture, encoding only around it.
+        overlap: seconds that a chunk goes on after the next one's start; below chunk_duration.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -82,17 +85,31 @@ class VideoPreprocessing(BaseModel):
     fps: float | None = Field(default=None, gt=0, le=1000)
     width: int | None = Field(default=None, gt=0, le=16_384)
     height: int | None = Field(default=None, gt=0, le=16_384)
+    precision: Literal["keyframe", "exact"] = "keyframe"
+    overlap: float = Field(default=0.0, ge=0, le=86_400)
 
-    @field_validator("chunk_duration", "fps", "width", "height", mode="before")
+    @field_validator("chunk_duration", "fps", "width", "height", "overlap", mode="before")
     @classmethod
     def _no_booleans_or_strings(cls, value: object) -> object:
         if isinstance(value, bool | str):
             raise ValueError("must be a number")  # noqa: TRY004 - pydantic wants ValueError
         return value
 
+    @field_validator("overlap")
+    @classmethod
+    def _less_than_a_chunk(cls, value: float, info: ValidationInfo) -> float:
+        duration = info.data.get("chunk_duration")
+        if duration is not None and value >= duration:
+            raise ValueError(f"must be less than chunk_duration ({duration:g})")
+        return value
+
 
 class VideoRequest(BaseModel):
-    """One video to be chunked. Unknown fields are kept in `model_extra`."""
+    """One video to be chunked. Unknown fields are kept in `model_extra`.
+
+    `cloud_stream_version_id` names a version of the source in a store that keeps versions;
+    without it the current one is taken.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -103,6 +120,7 @@ class VideoRequest(BaseModel):
     cache_container_name: str = Field(min_length=1, max_length=1024)
     video_preprocessing: VideoPreprocessing
     inference_config: dict[str, Any] = Field(default_factory=dict)
+    cloud_stream_version_id: str | None = Field(default=None, min_length=1, max_length=1024)
 
     @field_validator("process_id", mode="before")
     @classmethod

@@ -82,6 +82,7 @@ class VideoChunkJobSpec(_Camel):
     process_id: int | str
     inference_modality: Modality = "batch"
     cloud_stream_path: str | None = None
+    cloud_stream_version_id: str | None = None
     destination_prefix: str | None = None
     cache_container_name: str | None = None
     video_preprocessing: dict[str, Any] | None = None
@@ -110,6 +111,7 @@ class VideoChunkJobSpec(_Camel):
             "process_id": self.process_id,
             "inference_modality": self.inference_modality,
             "cloud_stream_path": self.cloud_stream_path,
+            "cloud_stream_version_id": self.cloud_stream_version_id,
             "destination_prefix": self.destination_prefix,
             "cache_container_name": self.cache_container_name,
             "video_preprocessing": {_snake(key): value for key, value in preprocessing.items()},
@@ -124,7 +126,7 @@ def _snake(name: str) -> str:
 
 def build_spec(request: VideoRequest, origin: Origin | None) -> dict[str, Any]:
     """The `spec` of a new resource for `request`, as plain JSON."""
-    preprocessing = request.video_preprocessing.model_dump(exclude_none=True)
+    preprocessing = request.video_preprocessing.model_dump(exclude_none=True, exclude_unset=True)
     preprocessing["chunkDuration"] = preprocessing.pop("chunk_duration")
     spec: dict[str, Any] = {
         "processId": request.process_id,
@@ -135,6 +137,8 @@ def build_spec(request: VideoRequest, origin: Origin | None) -> dict[str, Any]:
         "videoPreprocessing": preprocessing,
         "inferenceConfig": request.inference_config,
     }
+    if request.cloud_stream_version_id:
+        spec["cloudStreamVersionId"] = request.cloud_stream_version_id
     if request.model_extra:
         spec["extra"] = dict(request.model_extra)
     if origin is not None:

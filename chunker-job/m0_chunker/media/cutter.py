@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -19,9 +19,10 @@ from m0_chunker.media.mp4.boxes import read_exactly
 from m0_chunker.media.mp4.index import TrackIndex, UnsuitableIndexError, is_quicktime, read_index
 from m0_chunker.media.mp4.template import TrackTemplate, borrow_template, read_template
 from m0_chunker.media.slicer import Slicer
-from m0_chunker.media.source import Film, Limits, check_end, wants_transcode
+from m0_chunker.media.source import Film, Limits, check_end
 from m0_chunker.media.splitter import Splitter
 from m0_chunker.media.spool import Spooling
+from m0_chunker.media.wanted import wants_transcode
 from m0_chunker.plan import CutPlan, Resumption
 from m0_chunker.settings import Settings
 
@@ -38,6 +39,7 @@ class Cutter:
         spooling: where chunks are kept.
         check: called now and then; raises when nobody wants the chunks any more.
         mode: `copy` or `transcode`.
+        method: how: by the `index`, by `packets`, `spliced`, `encoded`.
         notes: what a person should know of the way it was done; plain sentences.
     """
 
@@ -48,10 +50,11 @@ class Cutter:
     spooling: Spooling
     check: Callable[[], None]
     mode: str = "copy"
+    method: str = "packets"
     notes: list[str] = field(default_factory=list)
 
     def chunks(self, resumption: Resumption) -> Iterator[Chunk]:
-        """The chunks that an earlier attempt has not done, in order.
+        """The chunks that an earlier attempt has not done, in order; chooses the way at once.
 
         Raises:
             ChunkerError: why it can't be cut, or INTEGRITY if something got lost on the way.
@@ -59,7 +62,9 @@ class Cutter:
         self._certificate = Certificate()
         if resumption.certificate:
             self._certificate = Certificate.load(resumption.certificate)
-        source = self._choose(resumption)
+        return self._certified(self._choose(resumption), resumption)
+
+    def _certified(self, source: Slicer | Splitter, resumption: Resumption) -> Iterator[Chunk]:
         for chunk, facts in source.chunks(resumption):
             if chunk.chunk_id > self.limits.chunks:
                 chunk.body.close()
@@ -68,7 +73,7 @@ class Cutter:
                     f"the film would become more than {self.limits.chunks} chunks",
                 )
             self._certificate.add(facts, chunk.chunk_id)
-            yield chunk.with_certificate(self._certificate.dump())
+            yield replace(chunk, certificate=self._certificate.dump())
         check_end(self.film, source.end)
         self._certificate.check(source.delivered)
         self._end = source.end
@@ -90,7 +95,9 @@ class Cutter:
         feed = self._choose_feed(plan, resumption)
         if isinstance(feed, CopyFeed) and self.film.is_mp4 and not self.film.salvage:
             with suppress(UnsuitableIndexError):
-                return self._slicer(plan)
+                slicer = self._slicer(plan)
+                self.method = "index"
+                return slicer
         self._feed = feed
         return Splitter(feed, plan, self.spooling, check=self.check)
 
@@ -132,6 +139,7 @@ class Cutter:
 
             reason = unspliceable(film)
             if reason is None:
+                self.method = "spliced"
                 return ExactFeed(film, plan, resumption.end, self.settings)
             self.notes.append(f"cut exactly by transcoding: {reason}")
             transcode = True
@@ -139,7 +147,7 @@ class Cutter:
             return CopyFeed(film)
         from m0_chunker.media.transcode import Encoding, TranscodeFeed  # noqa: PLC0415
 
-        self.mode = "transcode"
+        self.mode, self.method = "transcode", "encoded"
         encoding = Encoding(
             wanted,
             self.settings.x264_preset,

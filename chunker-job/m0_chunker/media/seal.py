@@ -33,7 +33,12 @@ class Sealed:
 
 
 def seal(
-    chunk_id: int, start: Fraction, end: Fraction, tracks: Sequence[ChunkTrack], spool: Spool
+    chunk_id: int,
+    start: Fraction,
+    end: Fraction,
+    next_start: Fraction | None,
+    tracks: Sequence[ChunkTrack],
+    spool: Spool,
 ) -> Sealed:
     """Make the chunk whose media data is in `spool`, which it takes over.
 
@@ -41,6 +46,7 @@ def seal(
         chunk_id: from 1.
         start: seconds since the film's start.
         end: likewise.
+        next_start: where the next chunk begins; None: there is none.
         tracks: those that have a sample in it.
         spool: the media data.
 
@@ -67,5 +73,12 @@ def seal(
             chunk_id=chunk_id,
         )
     body = ChunkBody(head, spool, 0, spool.size)
-    chunk = Chunk(chunk_id, float(start), float(end), whole.hexdigest(), body)
+    chunk = Chunk(
+        chunk_id,
+        float(start),
+        float(end),
+        whole.hexdigest(),
+        body,
+        "" if next_start is None else str(next_start),
+    )
     return Sealed(chunk, written, spool.size, payload.digest())

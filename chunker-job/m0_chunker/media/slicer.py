@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
+from m0_contract.errors import ErrorCode
+
 from m0_chunker.chunk import Chunk
+from m0_chunker.errors import ChunkerError
 from m0_chunker.media.certificate import ChunkFacts
 from m0_chunker.media.mp4.build import ChunkTrack
 from m0_chunker.media.mp4.index import REORDER, TrackIndex, UnsuitableIndexError
@@ -33,6 +36,7 @@ class Slice:
         chunk_id: from 1.
         start: seconds since the film's start.
         end: likewise.
+        next_start: likewise; None for the last.
         shift: how far `start` is behind its nominal time, seconds.
         parts: (first sample, sample after the last) of each track.
         repeated: how many samples of each track are in the next chunk as well.
@@ -41,6 +45,7 @@ class Slice:
     chunk_id: int
     start: Fraction
     end: Fraction
+    next_start: Fraction | None
     shift: Fraction
     parts: tuple[tuple[int, int], ...]
     repeated: tuple[int, ...]
@@ -86,7 +91,13 @@ class Slicer:
 
     def chunks(self, resumption: Resumption) -> Iterator[tuple[Chunk, ChunkFacts]]:
         """Chunks, in order, after those that are done already; the taker closes their bodies."""
-        for part in self.slices():
+        slices = self.slices()
+        if resumption.chunks and (
+            resumption.chunks >= len(slices)
+            or slices[resumption.chunks].start != resumption.end
+        ):
+            raise ChunkerError(ErrorCode.INTEGRITY, "the film is not cut as an earlier attempt did")
+        for part in slices:
             if part.chunk_id > resumption.chunks:
                 self._check()
                 yield self._assemble(part)
@@ -96,15 +107,15 @@ class Slicer:
         cuts = self._cuts()
         slices = []
         for at, (start, nominal, parts) in enumerate(cuts):
-            last = at + 1 == len(cuts)
+            following = None
             end, until, repeated = self.end, self.delivered, [0] * len(parts)
-            if not last:
+            if at + 1 < len(cuts):
                 following, _, next_parts = cuts[at + 1]
                 end, until = self._reach(following)
                 repeated = [b - a for a, b in zip(next_parts, until, strict=True)]
             spans = tuple(zip(parts, until, strict=True))
             shift = max(start - nominal, Fraction(0))
-            slices.append(Slice(at + 1, start, end, shift, spans, tuple(repeated)))
+            slices.append(Slice(at + 1, start, end, following, shift, spans, tuple(repeated)))
         return slices
 
     def _cuts(self) -> list[tuple[Fraction, Fraction, list[int]]]:
@@ -165,7 +176,9 @@ class Slicer:
                 self._describe(part, number, counts, where, descriptions)
                 for number, (counts, where, descriptions) in zip(used, places, strict=True)
             ]
-            sealed = seal(part.chunk_id, part.start, part.end, tracks, spool)
+            sealed = seal(
+                part.chunk_id, part.start, part.end, part.next_start, tracks, spool
+            )
         except BaseException:
             spool.close()
             raise

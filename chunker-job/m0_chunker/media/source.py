@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 import av
 import av.logging
 from m0_contract.errors import ErrorCode, Stage
-from m0_contract.request import VideoPreprocessing
 
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.bounds import PROBE_BYTES, bounded_memory, refuse_bombs
@@ -21,11 +20,9 @@ DEMUXERS = "mov,matroska,mpegts,mpeg,avi,flv,ogg,wav,mp3,aac,flac,asf,mxf"
 everything else that names other files or hosts is not among them."""
 
 BUFFER_BYTES = 256 * 1024
+MAX_PIXELS = 8192 * 8192
 PRIMING = Fraction(1, 5)
 """Audio encoders make audio start a little before zero; that is not the film's start."""
-
-_RATE_TOLERANCE = 5e-4
-"""Of a frame rate: 29.97 asked of a 30000/1001 film is the same, 30 is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ class Limits:
     """
 
     streams: int = 100
-    pixels: int = 8192 * 8192
+    pixels: int = MAX_PIXELS
     duration_s: float = 48 * 3600.0
     chunks: int = 100_000
 
@@ -248,20 +245,6 @@ def _check_index(film: Film) -> None:
                 f"{film.name} is cut off: its index goes on for {missing} bytes after its end",
                 stage=Stage.PROBE,
             )
-
-
-def wants_transcode(film: Film, wanted: VideoPreprocessing) -> bool:
-    """Whether anything asked for differs from what the film has."""
-    video = film.video
-    if video is None:
-        return False
-    context = video.codec_context
-    if wanted.width not in {None, context.width} or wanted.height not in {None, context.height}:
-        return True
-    if wanted.fps is None:
-        return False
-    rates = [rate for rate in (video.average_rate, video.guessed_rate) if rate]
-    return not any(abs(float(rate) / wanted.fps - 1) < _RATE_TOLERANCE for rate in rates)
 
 
 def reading_error(error: Exception, film: Film) -> ChunkerError:

@@ -286,8 +286,9 @@ class Splitter:
         writer.encoded, self._told = self._feed.encoded - self._told, self._feed.encoded
         ends = writer.end if end is None else end
         assert ends is not None  # noqa: S101 - it is complete
+        following = self._open[1].start if len(self._open) > 1 else None
         sealed, facts = writer.finish(
-            ends, self._shapes, self._feed.start, self._reference, repeated
+            ends, following, self._shapes, self._feed.start, self._reference, repeated
         )
         self._open.popleft()
         for limits in self._limits:

@@ -144,6 +144,7 @@ class ChunkWriter:
     def finish(
         self,
         end: Fraction,
+        next_start: Fraction | None,
         shapes: Sequence[StreamShape],
         origin: Fraction,
         reference: int,
@@ -153,6 +154,7 @@ class ChunkWriter:
 
         Args:
             end: where it ends, seconds since the film's start.
+            next_start: where the next one begins; None: there is none.
             shapes: of the streams.
             origin: the time stamp of the film's start, seconds.
             reference: which stream's gaps and leading pictures are told of.
@@ -165,7 +167,7 @@ class ChunkWriter:
         tracks = [self._describe(self._samples[at], shapes[at], origin) for at in used]
         try:
             self._check_bytes()
-            sealed = seal(self.chunk_id, self.start, end, tracks, self._spool)
+            sealed = seal(self.chunk_id, self.start, end, next_start, tracks, self._spool)
         except OSError as error:
             raise from_os_error(error, f"writing chunk {self.chunk_id}", Stage.CHUNK) from error
         written = [0] * len(self._samples)

@@ -150,6 +150,9 @@ def _container(resource: Resource, attempt: int, template: JobTemplate) -> dict[
     own = {
         "M0_RESOURCE": resource.name,
         "M0_ATTEMPT": str(attempt),
+        # What a pod announced need not be announced again by its successor, but by that of
+        # a resource that was made anew.
+        "M0_RUN": resource.uid,
         "M0_SCRATCH_DIR": SCRATCH,
         "M0_TERMINATION_LOG": "/dev/termination-log",
         "TMPDIR": SCRATCH,

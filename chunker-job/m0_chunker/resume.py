@@ -1,0 +1,145 @@
+"""What an earlier attempt has done, found in the destination itself.
+
+Every persistent chunk says in its metadata where it belongs, what it was cut from and how
+(`plan`), by which run, and what the certificate was. As chunks are stored a bounded number at
+a time and announced in order, a stored chunk also proves that those `window` before it were
+announced. No journal is kept that could disagree with the store.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from m0_chunker.chunk import Chunk
+from m0_chunker.plan import Resumption
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk that is in the destination.
+
+    Attributes:
+        chunk_id: from 1.
+        start_s: seconds since the film's start.
+        end_s: likewise.
+        sha256: of its bytes.
+        size_bytes: how many.
+    """
+
+    chunk_id: int
+    start_s: float
+    end_s: float
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Imprint:
+    """What this attempt writes on its chunks, and knows those of its kind by.
+
+    Attributes:
+        plan: changes with the source's content, the request's wishes and this program.
+        run: the resource's uid; None at a terminal.
+        window: chunks between storing and announcing, at most.
+    """
+
+    plan: str
+    run: str | None
+    window: int
+
+    def metadata(self, chunk: Chunk) -> dict[str, str]:
+        """What goes with the chunk's object."""
+        said = {
+            "m0-sha256": chunk.sha256,
+            "m0-start": repr(chunk.start_s),
+            "m0-end": repr(chunk.end_s),
+            "m0-next": chunk.next_start,
+            "m0-plan": self.plan,
+            "m0-run": self.run or "",
+            "m0-window": str(self.window),
+            "m0-certificate": chunk.certificate,
+        }
+        return {name: text for name, text in said.items() if text}
+
+
+def make_plan_id(*parts: object) -> str:
+    """One word for all that decides how the chunks come out."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What need not be done again.
+
+    Attributes:
+        resumption: where the cutter goes on.
+        redo: stored, but perhaps not announced by this run: the last ones.
+    """
+
+    resumption: Resumption
+    redo: tuple[StoredChunk, ...]
+
+
+NOTHING = Done(Resumption(), ())
+
+Head = Callable[[int], tuple[Mapping[str, str], int] | None]
+"""chunk_id → (metadata, size in bytes) of a persistent chunk; None: it is not there."""
+
+
+def find_done(head: Head, imprint: Imprint) -> Done:
+    """Ask the store, in about 2·log2(chunks) questions and one for each chunk to announce.
+
+    A film's last chunk is always cut again: it carries the proof that the film was whole.
+    """
+    known: dict[int, tuple[Mapping[str, str], int] | None] = {}
+
+    def ours(chunk_id: int) -> bool:
+        if chunk_id not in known:
+            found = head(chunk_id)
+            matches = found is not None and _is_ours(found[0], imprint)
+            known[chunk_id] = found if matches else None
+        return known[chunk_id] is not None
+
+    last = _last_true(ours)
+    if not last:
+        return NOTHING
+    metadata, _ = known[last] or ({}, 0)
+    again = 1
+    if imprint.run and metadata.get("m0-run") == imprint.run:
+        again = max(1, last - int(metadata["m0-window"]) + 1)
+    if not all(ours(chunk_id) for chunk_id in range(again, last)):
+        return NOTHING  # somebody has deleted some: all are made anew
+    resumption = Resumption(last, Fraction(metadata["m0-next"]), metadata["m0-certificate"])
+    redo = [_stored(chunk_id, known[chunk_id]) for chunk_id in range(again, last + 1)]
+    return Done(resumption, tuple(redo))
+
+
+def _is_ours(metadata: Mapping[str, str], imprint: Imprint) -> bool:
+    needed = ("m0-sha256", "m0-start", "m0-end", "m0-next", "m0-certificate", "m0-window")
+    return metadata.get("m0-plan") == imprint.plan and all(name in metadata for name in needed)
+
+
+def _last_true(holds: Callable[[int], bool]) -> int:
+    """The last number, from 1, for which `holds`, where it holds for all up to some; else 0."""
+    if not holds(1):
+        return 0
+    low, high = 1, 2
+    while holds(high):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
+
+
+def _stored(chunk_id: int, found: tuple[Mapping[str, str], int] | None) -> StoredChunk:
+    assert found is not None  # noqa: S101 - it was asked for before
+    metadata, size_bytes = found
+    return StoredChunk(
+        chunk_id,
+        float(metadata["m0-start"]),
+        float(metadata["m0-end"]),
+        metadata["m0-sha256"],
+        size_bytes,
+    )

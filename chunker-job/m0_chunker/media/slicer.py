@@ -162,7 +162,7 @@ class Slicer:
         return (tick + track.shift) / track.timescale - self._film.start
 
     def _find_end(self) -> Fraction:
-        ends = [self._time(track, track.longest()) for track in self._tracks]
+        ends = [self._time(track, track.longest(0, track.samples)) for track in self._tracks]
         own = ends[self._film.reference]
         return max(ends) if max(ends) > own + OUTLAST else own
 
@@ -239,8 +239,6 @@ class Slicer:
         if sync is not None:
             low, high = bisect_left(sync, first), bisect_left(sync, after)
             sync = array("I", [sample - first for sample in sync[low:high]])
-        reach = range(max(first, after - REORDER), after)
-        longest = max(track.pts(sample) + track.deltas.at(sample) for sample in reach)
         template = self._templates[number]
         return ChunkTrack(
             template=without_priming(template) if first else template,
@@ -254,7 +252,7 @@ class Slicer:
             run_descriptions=descriptions,
             begin=self._tick(track, part.start) - track.dts(first),
             hidden=0 if first else track.hidden,
-            span=self._time(track, longest) - part.start,
+            span=self._time(track, track.longest(first, after)) - part.start,
         )
 
     def _state_facts(self, part: Slice, used: Sequence[int], sealed: Sealed) -> ChunkFacts:
@@ -265,8 +263,6 @@ class Slicer:
             whole = track.size_bytes == expected[after] - expected[first]
             written[number] = track.samples if whole else 0
         reference, (first, after) = self._reference, part.parts[self._film.reference]
-        key = reference.pts(first)
-        reach = range(first + 1, min(first + REORDER, after))
         return ChunkFacts(
             read=[after - first for first, after in part.parts],
             written=written,
@@ -276,8 +272,21 @@ class Slicer:
             gap_s=max(delta for _, delta in reference.deltas.between(first, after))
             / reference.timescale,
             shift_s=float(part.shift),
-            leading=sum(reference.pts(sample) < key for sample in reach) if first else 0,
+            leading=self._count_leading(first, after),
         )
+
+    def _count_leading(self, first: int, after: int) -> int:
+        """Pictures that come after a boundary's key frame and are shown before it."""
+        reference = self._reference
+        if not first or reference.offsets is None:
+            return 0
+        key, leading = reference.pts(first), 0
+        for sample in range(first + 1, min(first + REORDER, after)):
+            if reference.pts(sample) < key:
+                leading += 1
+            elif reference.dts(sample) >= key:
+                break
+        return leading
 
 
 class _KeyFrames:

@@ -228,9 +228,11 @@ class Splitter:
             template = self._feed.adapt(number, shape.template)
             self._shapes[number] = replace(shape, template=template)
         normalise = self._normalise[number]
+        data = packet if normalise is None else normalise(packet)
         writer.add(
             number,
-            packet if normalise is None else normalise(packet),
+            data,
+            packet.size if normalise is None else len(data),
             packet.dts,
             packet.pts,
             packet.duration or 0,

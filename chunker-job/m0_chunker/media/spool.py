@@ -2,6 +2,7 @@
 
 import io
 import tempfile
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ class Spooling:
 class Spool:
     """Bytes in memory, or in a file without a name: whatever becomes of the process, nothing stays.
 
+    In memory they are kept in the pieces they came in: nothing is copied.
+
     Attributes:
         size: bytes written.
     """
@@ -37,40 +40,83 @@ class Spool:
     def __init__(self, spooling: Spooling, *, on_disk: bool) -> None:
         """Use `Spooling.open`."""
         self._spooling = spooling
-        self._file: IO[bytes] = self._on_disk() if on_disk else io.BytesIO()
-        self._write = self._file.write
+        self._file: IO[bytes] | None = self._on_disk() if on_disk else None
+        self._pieces: list[bytes] = []
+        self._starts: list[int] = []
+        self._position = 0
         self.size = 0
 
     def _on_disk(self) -> IO[bytes]:
         directory = self._spooling.directory
-        return tempfile.TemporaryFile(dir=str(directory) if directory else None)
+        return tempfile.TemporaryFile(dir=str(directory) if directory else None, buffering=0)
 
-    def write(self, data: bytes | memoryview) -> int:
-        """Append."""
-        self.size += self._write(data)
-        if self.size > self._spooling.memory_bytes and isinstance(self._file, io.BytesIO):
-            memory, self._file = self._file, self._on_disk()
-            self._write = self._file.write
-            self._write(memory.getbuffer())
-        return len(data)
+    def write(self, data: bytes) -> None:
+        """Append; pieces of 64 KiB and more are best."""
+        if self._file is None and self.size + len(data) > self._spooling.memory_bytes:
+            self._file = self._on_disk()
+            for piece in self._pieces:
+                self._write_all(piece)
+            self._pieces, self._starts = [], []
+        if self._file is None:
+            self._starts.append(self.size)
+            self._pieces.append(data)
+        else:
+            self._write_all(data)
+        self.size += len(data)
 
-    def buffers(self) -> Iterator[bytes | memoryview]:
+    def _write_all(self, data: bytes) -> None:
+        assert self._file is not None  # noqa: S101 - the callers have opened it
+        left = memoryview(data)
+        while left:
+            left = left[self._file.write(left) :]
+
+    def buffers(self) -> Iterator[bytes]:
         """All that was written, read back, in pieces."""
-        if isinstance(self._file, io.BytesIO):
-            yield self._file.getbuffer()
+        if self._file is None:
+            yield from self._pieces
             return
         self._file.seek(0)
         while data := self._file.read(_READ_BYTES):
             yield data
+        self._file.seek(0, io.SEEK_END)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """As files do."""
-        return self._file.seek(offset, whence)
+        """As files do, from the start only."""
+        assert whence == io.SEEK_SET  # noqa: S101 - no caller has another
+        self._position = offset
+        return offset
 
     def read(self, size: int = -1, /) -> bytes:
-        """As files do."""
-        return self._file.read(size)
+        """As files do: fewer bytes only at the end."""
+        left = self.size - self._position
+        size = left if size < 0 else max(0, min(size, left))
+        data = self._from_memory(size) if self._file is None else self._from_file(size)
+        self._position += len(data)
+        return data
+
+    def _from_memory(self, size: int) -> bytes:
+        at = bisect_right(self._starts, self._position) - 1
+        offset = self._position - self._starts[at] if size else 0
+        found = []
+        while size:
+            piece = self._pieces[at]
+            part = piece if not offset and len(piece) <= size else piece[offset : offset + size]
+            found.append(part)
+            size -= len(part)
+            at, offset = at + 1, 0
+        return found[0] if len(found) == 1 else b"".join(found)
+
+    def _from_file(self, size: int) -> bytes:
+        assert self._file is not None  # noqa: S101 - the caller looked
+        self._file.seek(self._position)
+        found = []
+        while size and (data := self._file.read(size)):
+            found.append(data)
+            size -= len(data)
+        return found[0] if len(found) == 1 else b"".join(found)
 
     def close(self) -> None:
         """Let the bytes go."""
-        self._file.close()
+        self._pieces, self._starts = [], []
+        if self._file is not None:
+            self._file.close()

@@ -52,6 +52,10 @@ class _Samples:
     last_duration: int = 1
 
 
+BATCH_BYTES = 256 * 1024
+"""Packets are written this much at a time."""
+
+
 class ChunkWriter:
     """Collects the packets of one chunk."""
 
@@ -73,13 +77,16 @@ class ChunkWriter:
         self.encoded = 0
         self._samples = [_Samples() for _ in range(streams)]
         self._spool = spooling.open()
+        self._batch: list[Any] = []
+        self._batch_bytes = 0
+        self._size = 0
         self._crc = 0
         self._latest: _Samples | None = None
 
     def add(
-        self, number: int, data: Any, dts: int, pts: int, duration: int, *, key: bool
+        self, number: int, data: Any, size: int, dts: int, pts: int, duration: int, *, key: bool
     ) -> None:
-        """Append a packet of stream `number`; times in its ticks.
+        """Append a packet of stream `number`: `size` bytes of `data`, times in its ticks.
 
         Raises:
             ChunkerError: DISK_FULL.
@@ -88,7 +95,7 @@ class ChunkWriter:
         count = len(samples.sizes)
         if samples is not self._latest:
             samples.run_firsts.append(count)
-            samples.run_places.append(self._spool.size)
+            samples.run_places.append(self._size)
             self._latest = samples
         if key:
             samples.sync.append(count)
@@ -97,14 +104,31 @@ class ChunkWriter:
         samples.dts.append(dts)
         samples.pts.append(pts if pts >= dts else dts)
         samples.last_duration = duration
+        samples.sizes.append(size)
+        self._size += size
+        self._batch.append(data)
+        self._batch_bytes += size
+        if self._batch_bytes >= BATCH_BYTES:
+            self._write_batch()
+
+    def _write_batch(self) -> None:
+        if not self._batch:
+            return
+        data = b"".join(self._batch)
+        self._batch, self._batch_bytes = [], 0
+        self._crc = zlib.crc32(data, self._crc)
         try:
-            samples.sizes.append(self._spool.write(data))
+            self._spool.write(data)
         except OSError as error:
             raise from_os_error(error, f"writing chunk {self.chunk_id}", Stage.CHUNK) from error
-        self._crc = zlib.crc32(data, self._crc)
+
+    def count(self, number: int) -> int:
+        """Packets of stream `number` so far."""
+        return len(self._samples[number].sizes)
 
     def absorb(self, other: "ChunkWriter") -> None:
         """Take over what `other`, the next chunk, holds, but for what both have."""
+        other._write_batch()  # noqa: SLF001 - one of its own kind
         runs = sorted(
             (place, number, at)
             for number, samples in enumerate(other._samples)  # noqa: SLF001 - one of its own kind
@@ -128,6 +152,7 @@ class ChunkWriter:
                 self.add(
                     number,
                     other._spool.read(size),  # noqa: SLF001
+                    size,
                     samples.dts[sample],
                     samples.pts[sample],
                     samples.dts[sample + 1] - samples.dts[sample]
@@ -191,6 +216,7 @@ class ChunkWriter:
 
     def _check_bytes(self) -> None:
         """What is on the spool is what was put there."""
+        self._write_batch()
         crc = 0
         for data in self._spool.buffers():
             crc = zlib.crc32(data, crc)

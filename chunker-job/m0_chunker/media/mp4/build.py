@@ -6,7 +6,8 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, groupby
+from itertools import chain
+from operator import ne
 
 from m0_chunker.media.mp4.boxes import box, full_box
 from m0_chunker.media.mp4.template import TrackTemplate, build_edits, build_trak
@@ -123,12 +124,10 @@ def _pairs(kind: bytes, version: int, pairs: Sequence[tuple[int, int]]) -> bytes
 
 def _runs(counts: Sequence[int], descriptions: Sequence[int] | None) -> bytes:
     """The `stsc`: only where a run differs from the one before is an entry."""
-    entries, run = [], 1
-    for (count, description), same in groupby(
-        zip(counts, descriptions or [1] * len(counts), strict=True)
-    ):
-        entries.append((run, count, description))
-        run += len(list(same))
+    pairs = list(zip(counts, descriptions or [1] * len(counts), strict=True))
+    changes = map(ne, pairs[1:], pairs)
+    starts = [0, *(at for at, differs in enumerate(changes, 1) if differs)]
+    entries = [(at + 1, *pairs[at]) for at in starts]
     values = struct.pack(f">{3 * len(entries)}I", *chain.from_iterable(entries))
     return full_box(b"stsc", 0, 0, struct.pack(">I", len(entries)), values)
 

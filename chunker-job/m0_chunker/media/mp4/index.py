@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, chain, repeat
 
 from m0_chunker.media.mp4.boxes import BoxError, Readable, children, find, need, read_exactly
 from m0_chunker.media.mp4.boxes import top_level as read_top_level
@@ -115,11 +115,15 @@ class TrackIndex:
         steps = -(-ahead // delta) if delta and ahead > 0 else 0
         return min(self.deltas.firsts[run] + steps, self.deltas.firsts[run + 1])
 
-    def longest(self) -> int:
-        """The latest presentation time, end included, ticks."""
-        last = self.samples - 1
-        reach = range(max(0, last - REORDER), last + 1)
-        return max(self.pts(sample) + self.deltas.at(sample) for sample in reach)
+    def longest(self, first: int, after: int) -> int:
+        """The latest presentation time of samples `first` to `after`, end included, ticks."""
+        if self.offsets is None:
+            return self.dts(after - 1) + self.deltas.at(after - 1)
+        first = max(first, after - REORDER)
+        deltas = list(chain.from_iterable(repeat(v, n) for n, v in self.deltas.between(first, after)))
+        shown = chain.from_iterable(repeat(v, n) for n, v in self.offsets.between(first, after))
+        decoded = accumulate(deltas, initial=self.dts(first))
+        return max(map(sum, zip(decoded, shown, deltas, strict=False)))
 
 
 REORDER = 32
@@ -276,14 +280,11 @@ def _read_runs(
     data = need(table, b"stsc")
     entries = _numbers("I", data, 8, 3 * _count(data))
     starts = [*entries[0::3], len(offsets) + 1]
-    if not offsets or starts[0] != 1:
-        raise BoxError("its runs do not begin at 1")
-    counts, descriptions = array("I"), array("I")
-    for at, (start, end) in enumerate(zip(starts, starts[1:], strict=False)):
-        if end <= start or end > len(offsets) + 1:
-            raise BoxError("its runs are out of order")
-        counts.extend(array("I", [entries[3 * at + 1]]) * (end - start))
-        descriptions.extend(array("I", [entries[3 * at + 2]]) * (end - start))
+    if not offsets or starts[0] != 1 or any(map(int.__ge__, starts, starts[1:])):
+        raise BoxError("its runs are out of order")
+    lengths = list(map(int.__sub__, starts[1:], starts))
+    counts = array("I", chain.from_iterable(map(repeat, entries[1::3], lengths)))
+    descriptions = array("I", chain.from_iterable(map(repeat, entries[2::3], lengths)))
     firsts = array("Q", accumulate(counts, initial=0))
     if firsts[-1] != samples or 0 in counts:
         raise BoxError(f"its runs have {firsts[-1]} samples of {samples}")
@@ -330,7 +331,7 @@ def _edited(track: TrackIndex, movie_scale: int) -> TrackIndex:
     hidden = begin - min(track.pts(at) for at in range(min(REORDER, track.samples)))
     allowed = 0 if track.sync is not None else MAX_PRIMING * track.timescale
     longest_tick = Fraction(track.timescale, movie_scale) + 1
-    tail = track.longest() - begin - played if played is not None else 0
+    tail = track.longest(0, track.samples) - begin - played if played is not None else 0
     last = track.deltas.at(track.samples - 1)
     if hidden > allowed or tail > max(longest_tick, last):
         raise UnsuitableIndexError("its edit list hides a part of it")

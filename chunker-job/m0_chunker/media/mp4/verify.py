@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from m0_chunker.media.mp4.boxes import BoxError, children, need
 from m0_chunker.media.mp4.index import read_places
@@ -38,7 +37,7 @@ def read_written(head: bytes, payload_bytes: int) -> list[Written]:
         if kind != b"trak":
             continue
         places, lengths, samples = read_places(need(trak, b"mdia", b"minf", b"stbl"))
-        if any(a >= b for a, b in pairwise(places)):
+        if any(map(int.__ge__, places, places[1:])):
             raise BoxError("a track's samples are out of order")
         spans.extend(zip(places, lengths, strict=True))
         written.append(Written(samples, sum(lengths)))

@@ -27,7 +27,7 @@ class ChunkFacts:
         written: packets of each stream that its index has.
         repeated: of those, how many of each stream are in the next chunk as well (overlap).
         size_bytes: of its media data.
-        payload_sha256: of its media data, raw.
+        sha256: of all its bytes, raw.
         gap_s: longest stretch without a picture (without sound in a film without pictures).
         shift_s: how far its start is behind its nominal time.
         leading: pictures at its start that need one before the cut (open GOP).
@@ -38,7 +38,7 @@ class ChunkFacts:
     written: Sequence[int]
     repeated: Sequence[int]
     size_bytes: int
-    payload_sha256: bytes
+    sha256: bytes
     gap_s: float = 0.0
     shift_s: float = 0.0
     leading: int = 0
@@ -52,7 +52,8 @@ class Certificate:
     Attributes:
         read: packets of each stream that came from the film.
         written: packets of each stream that are in the chunks, repeated ones once.
-        chain: SHA-256 over the one before and a chunk's payload SHA-256, chunk by chunk.
+        chain: SHA-256 over the one before and a chunk's SHA-256, chunk by chunk: it covers
+            every byte that was written, and can be made again from the chunks' hashes.
     """
 
     read: list[int] = field(default_factory=list)
@@ -82,7 +83,7 @@ class Certificate:
         self.written = _sum(self.written, facts.written, facts.repeated)
         self.repeated += sum(facts.repeated)
         self.size_bytes += facts.size_bytes
-        self.chain = hashlib.sha256(self.chain + facts.payload_sha256).digest()
+        self.chain = hashlib.sha256(self.chain + facts.sha256).digest()
         self.gap_s = max(self.gap_s, facts.gap_s)
         self.shift_s = max(self.shift_s, facts.shift_s)
         self.leading += facts.leading

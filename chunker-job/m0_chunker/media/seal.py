@@ -23,13 +23,11 @@ class Sealed:
         chunk: to be stored.
         tracks: as its index has them, in the order given.
         payload_bytes: length of its media data.
-        payload_sha256: of its media data, raw.
     """
 
     chunk: Chunk
     tracks: list[Written]
     payload_bytes: int
-    payload_sha256: bytes
 
 
 def seal(
@@ -60,11 +58,9 @@ def seal(
         raise ChunkerError(
             ErrorCode.INTEGRITY, f"what was written is not sound: {error}", chunk_id=chunk_id
         ) from error
-    whole, payload = hashlib.sha256(head), hashlib.sha256()
-    read = 0
+    whole, read = hashlib.sha256(head), 0
     for data in spool.buffers():
         whole.update(data)
-        payload.update(data)
         read += len(data)
     if read != spool.size:
         raise ChunkerError(
@@ -81,4 +77,4 @@ def seal(
         body,
         "" if next_start is None else str(next_start),
     )
-    return Sealed(chunk, written, spool.size, payload.digest())
+    return Sealed(chunk, written, spool.size)

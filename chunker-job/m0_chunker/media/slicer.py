@@ -251,9 +251,16 @@ class Slicer:
             run_places=places,
             run_descriptions=descriptions,
             begin=self._tick(track, part.start) - track.dts(first),
-            hidden=0 if first else track.hidden,
+            hidden=self._hidden(track, first, after),
             span=self._time(track, track.longest(first, after)) - part.start,
         )
+
+    def _hidden(self, track: TrackIndex, first: int, after: int) -> int:
+        """Ticks after a track's first decoding time in which nothing is shown or heard."""
+        if track.offsets is None:
+            return 0 if first else track.hidden
+        reach = range(first, min(first + REORDER, after))
+        return min(track.pts(sample) for sample in reach) - track.dts(first)
 
     def _state_facts(self, part: Slice, used: Sequence[int], sealed: Sealed) -> ChunkFacts:
         written = [0] * len(part.parts)
@@ -268,9 +275,8 @@ class Slicer:
             written=written,
             repeated=part.repeated,
             size_bytes=sealed.payload_bytes,
-            payload_sha256=sealed.payload_sha256,
-            gap_s=max(delta for _, delta in reference.deltas.between(first, after))
-            / reference.timescale,
+            sha256=bytes.fromhex(sealed.chunk.sha256),
+            gap_s=max(reference.deltas.between(first, after).values) / reference.timescale,
             shift_s=float(part.shift),
             leading=self._count_leading(first, after),
         )

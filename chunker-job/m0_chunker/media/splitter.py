@@ -11,9 +11,10 @@ of its own is known later; if the film ends before, the chunk before absorbs it.
 import re
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from itertools import chain
 from math import ceil
 from typing import Any
 
@@ -25,26 +26,24 @@ from m0_chunker.media.certificate import ChunkFacts
 from m0_chunker.media.feed import Packet, PacketFeed
 from m0_chunker.media.mp4.template import borrow_template
 from m0_chunker.media.normalise import Normalise, choose_normalise
+from m0_chunker.media.router import SKEW_S, Router
 from m0_chunker.media.spool import Spooling
-from m0_chunker.media.writer import ChunkWriter, StreamShape
+from m0_chunker.media.writer import BATCH_BYTES, ChunkWriter, StreamShape
 from m0_chunker.plan import CutPlan, Resumption
-
-SKEW_S = 10.0
-"""A chunk waits this long, in film time, for packets of its other streams."""
-
-WAITING_BYTES = 48 * 2**20
-"""Packets of other streams that wait for pictures to come, at most."""
 
 OUTLAST = Fraction(1)
 """Sound that goes on this much longer than the pictures moves the film's end, seconds."""
-
 
 FINE_TICKS = 10_000
 """Ticks a second in a chunk, at least."""
 
 
 class Splitter:
-    """Pull packets from a feed, get chunks."""
+    """Pull packets from a feed, get chunks.
+
+    Attributes:
+        delivered: packets of each stream that came so far.
+    """
 
     def __init__(
         self,
@@ -58,13 +57,12 @@ class Splitter:
         feed: the packets.
         plan: where to cut.
         spooling: where chunks are kept meanwhile.
-        check: called at each packet; raises when nobody wants the chunks any more.
+        check: called now and then; raises when nobody wants the chunks any more.
         """
         self._check = check
         self._feed, self._plan, self._spooling = feed, plan, spooling
         self._open: deque[ChunkWriter] = deque()
-        self._chunk_id = 0
-        self._waiting_bytes = 0
+        self._newest: Packet | None = None
         self._told = 0
         self.delivered: list[int] = []
 
@@ -75,19 +73,181 @@ class Splitter:
             ChunkerError: whatever ended the film early.
         """
         try:
-            for number, packet in self._feed.packets():
-                self._check()
-                if not self.delivered:
-                    self._begin(resumption)
-                self._take(number, packet)
-                if len(self._open) > 1 and self._is_complete():
-                    yield self._finish()
-            if not self.delivered:
+            packets = self._feed.packets()
+            first = next(packets, None)
+            if first is None:
                 raise ChunkerError(ErrorCode.NOT_MEDIA, "the film has not a single packet")
+            self._begin(resumption)
+            yield from self._split(chain([first], packets))
             yield from self._drain()
         finally:
             for writer in self._open:
                 writer.discard()
+
+    def _begin(self, resumption: Resumption) -> None:
+        templates = self._feed.templates
+        self._reference = self._feed.reference
+        self._bases = [Fraction(template.time_base) for template in templates]
+        self.delivered = [0] * len(templates)
+        self._normalise: list[Normalise | None] = [choose_normalise(each) for each in templates]
+        self._shapes = [shape_of(template) for template in templates]
+        self._router = Router(templates, self._reference, self._feed.start)
+        self._ends = [-(2**62)] * len(templates)
+        self._ends[self._reference] = round(self._feed.start / self._base)
+        self._chunk_id = self._done = resumption.chunks
+        self._resume_tick: int | None = None
+        if resumption.chunks:
+            self._resume_tick = round((resumption.end + self._feed.start) / self._base)
+        self._open_writer(resumption.end, resumption.end)
+
+    @property
+    def _base(self) -> Fraction:
+        """Seconds in a tick of the reference."""
+        return self._bases[self._reference]
+
+    def _split(
+        self, packets: Iterable[tuple[int, Packet]]
+    ) -> Iterator[tuple[Chunk, ChunkFacts]]:
+        """The loop that every packet passes; all that can is done for many at a time."""
+        reference, delivered, queues = self._reference, self.delivered, self._router.queues
+        opened, overlap, unwritten = self._open, bool(self._plan.overlap), 0
+        described = [False] * len(queues)
+        for number, packet in packets:
+            delivered[number] += 1
+            if not described[number]:
+                described[number] = True
+                self._describe(number, packet)
+            if number == reference:
+                self._newest = packet
+                if packet.is_keyframe and self._consider(packet):
+                    unwritten = BATCH_BYTES
+                if self._resume_tick is None:
+                    opened[-1].waiting[number].append(packet)
+                    if overlap:
+                        self._share_reference(packet)
+            else:
+                queues[number].append(packet)
+            unwritten += packet.size
+            if unwritten >= BATCH_BYTES:
+                unwritten = 0
+                self._write()
+                while len(opened) > 1 and self._is_complete():
+                    yield self._finish()
+
+    def _describe(self, number: int, packet: Packet) -> None:
+        shape = shape_of(self._feed.templates[number], packet)
+        assert shape.template is not None  # noqa: S101 - the packet made it
+        template = self._feed.adapt(number, shape.template)
+        self._shapes[number] = replace(shape, template=template)
+
+    def _consider(self, key_frame: Packet) -> bool:
+        """A key frame: perhaps the start of a chunk, perhaps the end of an overlap.
+
+        Returns:
+            Whether a chunk may be complete by now.
+        """
+        if self._resume_tick is not None:
+            self._look_for_resumption(key_frame, self._resume_tick)
+        # Where pictures begin late, their first key frame is no boundary: no chunk without any.
+        elif key_frame.pts >= self._due_tick and self._open[-1].count(self._reference):
+            self._open_writer(self._time(key_frame), self._due)
+        if len(self._open) > 1 and self._open[-2].end is None:
+            reach = self._open[-1].start + self._plan.overlap - self._plan.tolerance
+            if self._time(key_frame) >= reach:
+                self._open[-2].end = self._time(key_frame)
+        return len(self._open) > 1 and key_frame.dts >= self._enough_tick
+
+    def _look_for_resumption(self, key_frame: Packet, wanted: int) -> None:
+        """What an earlier attempt has done ends at a key frame of this very time."""
+        if key_frame.pts > wanted:
+            raise ChunkerError(
+                ErrorCode.INTEGRITY, "the film has no key frame where an earlier attempt ended"
+            )
+        if key_frame.pts == wanted:
+            self._resume_tick = None
+
+    def _open_writer(self, start: Fraction, nominal: Fraction) -> None:
+        self._chunk_id += 1
+        shift = max(start - nominal, Fraction(0))
+        self._open.append(
+            ChunkWriter(self._chunk_id, start, shift, self._normalise, self._spooling)
+        )
+        self._router.begin(start)
+        plan, origin = self._plan, self._feed.start
+        self._due = plan.next_nominal(start)
+        self._due_tick = ceil((self._due - plan.tolerance + origin) / self._base)
+        self._enough_tick = ceil((origin + start + plan.shortest) / self._base)
+
+    def _time(self, packet: Packet) -> Fraction:
+        return Fraction(packet.pts * self._base - self._feed.start)
+
+    def _share_reference(self, packet: Packet) -> None:
+        if len(self._open) > 1 and self._open[-2].end is None:
+            self._open[-1].shared[self._reference] += 1
+            self._open[-2].waiting[self._reference].append(packet)
+
+    def _write(self, *, to_the_end: bool = False) -> None:
+        """Find the chunks of what has come, and write it."""
+        self._check()
+        if to_the_end or self._newest is not None:
+            self._router.route(
+                self._open,
+                None if to_the_end else self._horizon(),
+                resumed=self._open[0].chunk_id == self._done + 1,
+            )
+        for writer in self._open:
+            writer.write()
+
+    def _horizon(self) -> Fraction:
+        """No key frame still to come can be shown before what is decoded now; seconds."""
+        assert self._newest is not None  # noqa: S101 - the callers have looked
+        return Fraction(self._newest.dts * self._base)
+
+    def _is_complete(self) -> bool:
+        """Whether the oldest open chunk is sure to be one, and nothing can come for it any more."""
+        oldest = self._open[0]
+        if oldest.end is None or self._newest is None:
+            return False
+        if len(self._open) == 2 and self._newest.dts < self._enough_tick:
+            return False
+        end = oldest.end + self._feed.start
+        return self._horizon() > end + SKEW_S or self._router.has_passed(end)
+
+    def _finish(self, end: Fraction | None = None) -> tuple[Chunk, ChunkFacts]:
+        """Close the oldest open chunk; at `end` if it goes on to the film's."""
+        writer = self._open[0]
+        following = self._open[1] if len(self._open) > 1 else None
+        writer.encoded, self._told = self._feed.encoded - self._told, self._feed.encoded
+        ends = writer.end if end is None else end
+        assert ends is not None  # noqa: S101 - it is complete
+        sealed, facts = writer.finish(
+            ends,
+            following.start if following else None,
+            self._shapes,
+            self._feed.start,
+            self._reference,
+            following.shared if following else [0] * len(self._bases),
+        )
+        self._ends = list(map(max, self._ends, writer.ends()))
+        self._open.popleft()
+        self._router.end()
+        return sealed.chunk, facts
+
+    def _drain(self) -> Iterator[tuple[Chunk, ChunkFacts]]:
+        """The feed is at its end."""
+        self._write(to_the_end=True)
+        if self._resume_tick is not None:
+            raise ChunkerError(
+                ErrorCode.INTEGRITY, "the film ends before an earlier attempt's last chunk does"
+            )
+        end = self.end
+        if len(self._open) > 1 and not self._plan.is_enough(self._open[-1].start, end):
+            tail = self._open.pop()
+            self._open[-1].absorb(tail)
+            self._open[-1].end = None
+        while len(self._open) > 1:
+            yield self._finish(end if self._open[0].end is None else None)
+        yield self._finish(end)
 
     @property
     def end(self) -> Fraction:
@@ -95,223 +255,14 @@ class Splitter:
 
         Seconds since the film's start.
         """
+        for writer in self._open:
+            self._ends = list(map(max, self._ends, writer.ends()))
         ends = [
             ticks * base - self._feed.start
-            for ticks, base in zip(self._max_ticks, self._bases, strict=True)
+            for ticks, base in zip(self._ends, self._bases, strict=True)
         ]
         own = ends[self._reference]
         return max(ends) if max(ends) > own + OUTLAST else own
-
-    def _begin(self, resumption: Resumption) -> None:
-        templates = self._feed.templates
-        self._reference = self._feed.reference
-        self._bases = [Fraction(template.time_base) for template in templates]
-        self._seconds = [float(base) for base in self._bases]
-        first = round(self._feed.start / self._bases[self._reference])
-        self._max_ticks = [-(2**62)] * len(templates)
-        self._max_ticks[self._reference] = first
-        self.delivered = [0] * len(templates)
-        self._normalise: list[Normalise | None] = [choose_normalise(each) for each in templates]
-        self._shapes = [shape_of(template) for template in templates]
-        # Another video track goes by its decoding times, which are in order.
-        self._in_order = [template.type == "audio" for template in templates]
-        self._pending: list[deque[Packet]] = [deque() for _ in templates]
-        self._routed_s = [-1e18] * len(templates)
-        self._horizon_s = -1e18
-        # The open chunks' starts, in each stream's own ticks.
-        self._limits: list[deque[int]] = [deque() for _ in templates]
-        self._chunk_id = self._done = resumption.chunks
-        self._resume_tick: int | None = None
-        if resumption.chunks:
-            time = (resumption.end + self._feed.start) / self._bases[self._reference]
-            self._resume_tick = round(time)
-        self._open_writer(resumption.end, resumption.end)
-
-    def _open_writer(self, start: Fraction, nominal: Fraction) -> None:
-        self._chunk_id += 1
-        shift = max(start - nominal, Fraction(0))
-        writer = ChunkWriter(self._chunk_id, start, shift, len(self._bases), self._spooling)
-        self._open.append(writer)
-        origin = self._feed.start + start
-        for number, base in enumerate(self._bases):
-            self._limits[number].append(ceil(origin / base))
-        plan, base = self._plan, self._bases[self._reference]
-        self._due = plan.next_nominal(start)
-        self._due_tick = ceil((self._due - plan.tolerance + self._feed.start) / base)
-        self._enough_tick = ceil((origin + plan.shortest - plan.tolerance) / base)
-
-    def _take(self, number: int, packet: Packet) -> None:
-        self.delivered[number] += 1
-        end = packet.pts + (packet.duration or 0)
-        if end > self._max_ticks[number]:
-            self._max_ticks[number] = end
-        if number == self._reference:
-            self._take_reference(packet)
-            return
-        queue = self._pending[number]
-        if queue or self._moment(number, packet) * self._seconds[number] > self._horizon_s:
-            self._wait(number, packet)
-        else:
-            self._route(number, packet)
-
-    def _moment(self, number: int, packet: Packet) -> int:
-        """By which time a packet of another stream finds its chunk, ticks."""
-        moment: int = packet.pts if self._in_order[number] else packet.dts
-        return moment
-
-    def _wait(self, number: int, packet: Packet) -> None:
-        self._waiting_bytes += packet.size
-        if self._waiting_bytes > WAITING_BYTES:
-            raise ChunkerError(
-                ErrorCode.UNSUPPORTED_MEDIA,
-                f"stream {number} runs {WAITING_BYTES >> 20} MiB ahead of the pictures in the "
-                "file: its tracks are not interleaved",
-            )
-        self._pending[number].append(packet)
-
-    def _take_reference(self, packet: Packet) -> None:
-        if self._resume_tick is not None and packet.is_keyframe:
-            self._look_for_resumption(packet)
-        if self._resume_tick is None:
-            if packet.is_keyframe:
-                self._consider(packet)
-            self._write(self._open[-1], self._reference, packet)
-            if self._plan.overlap:
-                self._share_reference(packet)
-        # No key frame still to come can be shown before what is decoded now, so every
-        # boundary before this time is known, and the other streams may go on up to it.
-        self._horizon_s = packet.dts * self._seconds[self._reference]
-        for number, queue in enumerate(self._pending):
-            if queue:
-                self._release(number, queue)
-
-    def _release(self, number: int, queue: deque[Packet]) -> None:
-        seconds = self._seconds[number]
-        while queue and self._moment(number, queue[0]) * seconds <= self._horizon_s:
-            packet = queue.popleft()
-            self._waiting_bytes -= packet.size
-            self._route(number, packet)
-
-    def _look_for_resumption(self, key_frame: Packet) -> None:
-        """What an earlier attempt has done ends at a key frame of this very time."""
-        assert self._resume_tick is not None  # noqa: S101 - the caller looked
-        if key_frame.pts > self._resume_tick:
-            raise ChunkerError(
-                ErrorCode.INTEGRITY, "the film has no key frame where an earlier attempt ended"
-            )
-        if key_frame.pts == self._resume_tick:
-            self._resume_tick = None
-
-    def _consider(self, key_frame: Packet) -> None:
-        """A key frame: perhaps the start of a chunk, perhaps the end of an overlap."""
-        # Where pictures begin late, their first key frame is no boundary: no chunk without any.
-        if key_frame.pts >= self._due_tick and self._open[-1].count(self._reference):
-            self._open_writer(self._time(key_frame), self._due)
-        if len(self._open) > 1 and self._open[-2].end is None:
-            time = self._time(key_frame)
-            reach = self._open[-1].start + self._plan.overlap
-            if time >= reach - self._plan.tolerance:
-                self._open[-2].end = time
-
-    def _time(self, packet: Packet) -> Fraction:
-        return Fraction(packet.pts * self._bases[self._reference] - self._feed.start)
-
-    def _share_reference(self, packet: Packet) -> None:
-        if len(self._open) > 1 and self._open[-2].end is None:
-            self._open[-1].shared[self._reference] += 1
-            self._write(self._open[-2], self._reference, packet)
-
-    def _write(self, writer: ChunkWriter, number: int, packet: Packet) -> None:
-        if self._shapes[number].template is None:
-            shape = shape_of(self._feed.templates[number], packet)
-            assert shape.template is not None  # noqa: S101 - the packet made it
-            template = self._feed.adapt(number, shape.template)
-            self._shapes[number] = replace(shape, template=template)
-        normalise = self._normalise[number]
-        data = packet if normalise is None else normalise(packet)
-        writer.add(
-            number,
-            data,
-            packet.size if normalise is None else len(data),
-            packet.dts,
-            packet.pts,
-            packet.duration or 0,
-            key=packet.is_keyframe,
-        )
-
-    def _route(self, number: int, packet: Packet) -> None:
-        """Give a packet of another stream to the chunks that its time belongs to."""
-        limits, moment = self._limits[number], self._moment(number, packet)
-        if moment < limits[0] and self._open[0].chunk_id > 1:
-            if self._open[0].chunk_id == self._done + 1:
-                return  # an earlier attempt has it
-            self._refuse_late(number, limits[0] - moment)
-        self._routed_s[number] = moment * self._seconds[number]
-        at = len(limits) - 1
-        while at > 0 and moment < limits[at]:
-            at -= 1
-        self._write(self._open[at], number, packet)
-        if self._plan.overlap and at > 0:
-            before = self._open[at - 1]
-            time = moment * self._bases[number] - self._feed.start
-            if before.end is None or time < before.end:
-                self._open[at].shared[number] += 1
-                self._write(before, number, packet)
-
-    def _refuse_late(self, number: int, ticks: int) -> None:
-        raise ChunkerError(
-            ErrorCode.UNSUPPORTED_MEDIA,
-            f"stream {number} lags {ticks * self._seconds[number] + SKEW_S:.0f} s behind the "
-            "pictures in the file: its tracks are not interleaved",
-        )
-
-    def _is_complete(self) -> bool:
-        """Whether the oldest open chunk is sure to be one, and nothing can come for it any more."""
-        oldest = self._open[0]
-        if oldest.end is None:
-            return False
-        if len(self._open) == 2 and self._max_ticks[self._reference] < self._enough_tick:
-            return False
-        end_s = float(oldest.end + self._feed.start)
-        if self._horizon_s > end_s + SKEW_S:
-            return True
-        return all(
-            routed >= end_s - 1e-6
-            for number, routed in enumerate(self._routed_s)
-            if number != self._reference
-        )
-
-    def _finish(self, end: Fraction | None = None) -> tuple[Chunk, ChunkFacts]:
-        """Close the oldest open chunk."""
-        writer = self._open[0]
-        repeated = self._open[1].shared if len(self._open) > 1 else [0] * len(self._bases)
-        writer.encoded, self._told = self._feed.encoded - self._told, self._feed.encoded
-        ends = writer.end if end is None else end
-        assert ends is not None  # noqa: S101 - it is complete
-        following = self._open[1].start if len(self._open) > 1 else None
-        sealed, facts = writer.finish(
-            ends, following, self._shapes, self._feed.start, self._reference, repeated
-        )
-        self._open.popleft()
-        for limits in self._limits:
-            limits.popleft()
-        return sealed.chunk, facts
-
-    def _drain(self) -> Iterator[tuple[Chunk, ChunkFacts]]:
-        """The feed is at its end."""
-        for number, queue in enumerate(self._pending):
-            self._horizon_s = float("inf")
-            self._release(number, queue)
-        newest = self._open[-1]
-        if len(self._open) > 1 and not self._plan.is_enough(newest.start, self.end):
-            tail = self._open.pop()
-            self._open[-1].absorb(tail)
-            self._open[-1].end = None
-        while len(self._open) > 1:
-            if self._open[0].end is None:
-                self._open[0].end = self.end
-            yield self._finish()
-        yield self._finish(self.end)
 
 
 def shape_of(stream: Any, packet: Packet = None) -> StreamShape:

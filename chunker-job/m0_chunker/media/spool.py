@@ -1,7 +1,9 @@
 """Where a chunk's media data is kept while it is made and stored."""
 
+import errno
 import io
 import tempfile
+import zlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +46,7 @@ class Spool:
         self._pieces: list[bytes] = []
         self._starts: list[int] = []
         self._position = 0
+        self._crc = 0
         self.size = 0
 
     def _on_disk(self) -> IO[bytes]:
@@ -66,19 +69,27 @@ class Spool:
 
     def _write_all(self, data: bytes) -> None:
         assert self._file is not None  # noqa: S101 - the callers have opened it
+        self._crc = zlib.crc32(data, self._crc)
         left = memoryview(data)
         while left:
             left = left[self._file.write(left) :]
 
     def buffers(self) -> Iterator[bytes]:
-        """All that was written, read back, in pieces."""
+        """All that was written, read back, in pieces.
+
+        Raises:
+            OSError: a disk gives back something else than was put there.
+        """
         if self._file is None:
             yield from self._pieces
             return
         self._file.seek(0)
+        crc = 0
         while data := self._file.read(_READ_BYTES):
+            crc = zlib.crc32(data, crc)
             yield data
-        self._file.seek(0, io.SEEK_END)
+        if crc != self._crc:
+            raise OSError(errno.EIO, "the scratch disk gave back other bytes than were written")
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """As files do, from the start only."""

@@ -1,11 +1,9 @@
 """A chunk made packet by packet."""
 
-import zlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import groupby
 from typing import Any
 
 from m0_contract.errors import ErrorCode, Stage
@@ -13,6 +11,9 @@ from m0_contract.errors import ErrorCode, Stage
 from m0_chunker.errors import ChunkerError, from_os_error
 from m0_chunker.media.certificate import ChunkFacts
 from m0_chunker.media.mp4.build import ChunkTrack
+from m0_chunker.media.mp4.index import REORDER
+from m0_chunker.media.normalise import Normalise
+from m0_chunker.media.mp4.runs import Runs
 from m0_chunker.media.mp4.template import TrackTemplate, without_priming
 from m0_chunker.media.seal import Sealed, seal
 from m0_chunker.media.spool import Spool, Spooling
@@ -41,8 +42,13 @@ class StreamShape:
 
 @dataclass
 class _Samples:
-    """One stream's packets in this chunk, times in the stream's ticks."""
+    """One stream's packets in this chunk, times in the stream's ticks.
 
+    Attributes:
+        waiting: those that are not written yet.
+    """
+
+    waiting: list[Any] = field(default_factory=list)
     sizes: "array[int]" = field(default_factory=lambda: array("I"))
     dts: "array[int]" = field(default_factory=lambda: array("q"))
     pts: "array[int]" = field(default_factory=lambda: array("q"))
@@ -50,117 +56,129 @@ class _Samples:
     run_firsts: list[int] = field(default_factory=list)
     run_places: list[int] = field(default_factory=list)
     last_duration: int = 1
+    end: int = -(2**62)
 
 
 BATCH_BYTES = 256 * 1024
-"""Packets are written this much at a time."""
+"""Packets are written about this much at a time, each stream's together."""
 
 
 class ChunkWriter:
-    """Collects the packets of one chunk."""
+    """Collects the packets of one chunk.
+
+    Attributes:
+        shared: how many packets of each stream, the first ones, the chunk before has as well.
+        encoded: packets that are not the film's own.
+    """
 
     def __init__(
-        self, chunk_id: int, start: Fraction, shift: Fraction, streams: int, spooling: Spooling
+        self,
+        chunk_id: int,
+        start: Fraction,
+        shift: Fraction,
+        normalise: Sequence[Normalise | None],
+        spooling: Spooling,
     ) -> None:
-        """`shared` counts the packets, the first ones, that the chunk before has as well.
-
-        Args:
+        """Args:
         chunk_id: from 1.
         start: seconds since the film's start.
         shift: how far that is behind its nominal time, seconds.
-        streams: how many there are.
+        normalise: how each stream's payload is changed.
         spooling: where the bytes go.
         """
         self.chunk_id, self.start, self.shift = chunk_id, start, shift
         self.end: Fraction | None = None
-        self.shared = [0] * streams
+        self.shared = [0] * len(normalise)
         self.encoded = 0
-        self._samples = [_Samples() for _ in range(streams)]
+        self._normalise = normalise
+        self._samples = [_Samples() for _ in normalise]
+        self.waiting = [samples.waiting for samples in self._samples]
         self._spool = spooling.open()
-        self._batch: list[Any] = []
-        self._batch_bytes = 0
-        self._size = 0
-        self._crc = 0
-        self._latest: _Samples | None = None
 
-    def add(
-        self, number: int, data: Any, size: int, dts: int, pts: int, duration: int, *, key: bool
-    ) -> None:
-        """Append a packet of stream `number`: `size` bytes of `data`, times in its ticks.
+    def count(self, number: int) -> int:
+        """Packets of stream `number` so far."""
+        samples = self._samples[number]
+        return len(samples.sizes) + len(samples.waiting)
+
+    def ends(self) -> list[int]:
+        """The latest end of each stream's packets, ticks; those that wait included."""
+        self.write()
+        return [samples.end for samples in self._samples]
+
+    def write(self) -> None:
+        """Write what was appended to `waiting`.
 
         Raises:
             ChunkerError: DISK_FULL.
         """
-        samples = self._samples[number]
-        count = len(samples.sizes)
-        if samples is not self._latest:
-            samples.run_firsts.append(count)
-            samples.run_places.append(self._size)
-            self._latest = samples
-        if key:
-            samples.sync.append(count)
-        if count and dts <= samples.dts[-1]:  # damaged time stamps: keep the payload all the same
-            dts = samples.dts[-1] + 1
-        samples.dts.append(dts)
-        samples.pts.append(pts if pts >= dts else dts)
-        samples.last_duration = duration
-        samples.sizes.append(size)
-        self._size += size
-        self._batch.append(data)
-        self._batch_bytes += size
-        if self._batch_bytes >= BATCH_BYTES:
-            self._write_batch()
+        for samples, normalise in zip(self._samples, self._normalise, strict=True):
+            packets = samples.waiting
+            if packets:
+                payloads = packets if normalise is None else list(map(normalise, packets))
+                sizes = [packet.size for packet in packets] if normalise is None else None
+                self._append(samples, packets, b"".join(payloads), sizes or list(map(len, payloads)))
+                packets.clear()
 
-    def _write_batch(self) -> None:
-        if not self._batch:
-            return
-        data = b"".join(self._batch)
-        self._batch, self._batch_bytes = [], 0
-        self._crc = zlib.crc32(data, self._crc)
+    def _append(
+        self, samples: _Samples, packets: list[Any], data: bytes, sizes: list[int]
+    ) -> None:
+        first = len(samples.sizes)
+        dts = [packet.dts for packet in packets]
+        pts = [packet.pts for packet in packets]
+        durations = [packet.duration or 0 for packet in packets]
+        samples.end = max(samples.end, *map(int.__add__, pts, durations))
+        samples.last_duration = durations[-1]
+        before = samples.dts[-1] if first else dts[0] - 1
+        if any(map(int.__ge__, [before, *dts], dts)) or any(map(int.__lt__, pts, dts)):
+            dts, pts = _put_in_order(before, dts, pts)
+        samples.run_firsts.append(first)
+        samples.run_places.append(self._spool.size)
+        samples.sync.extend(
+            [at for at, packet in enumerate(packets, first) if packet.is_keyframe]
+        )
+        samples.sizes.extend(sizes)
+        samples.dts.extend(dts)
+        samples.pts.extend(pts)
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
         try:
             self._spool.write(data)
         except OSError as error:
             raise from_os_error(error, f"writing chunk {self.chunk_id}", Stage.CHUNK) from error
 
-    def count(self, number: int) -> int:
-        """Packets of stream `number` so far."""
-        return len(self._samples[number].sizes)
-
     def absorb(self, other: "ChunkWriter") -> None:
         """Take over what `other`, the next chunk, holds, but for what both have."""
-        other._write_batch()  # noqa: SLF001 - one of its own kind
+        self.write()
+        other.write()
         runs = sorted(
             (place, number, at)
             for number, samples in enumerate(other._samples)  # noqa: SLF001 - one of its own kind
             for at, place in enumerate(samples.run_places)
         )
         for place, number, at in runs:
-            self._absorb_run(other, place, number, at, other.shared[number])
+            self._absorb_run(other, place, number, at)
         other.discard()
 
-    def _absorb_run(
-        self, other: "ChunkWriter", place: int, number: int, at: int, skip: int
-    ) -> None:
-        samples = other._samples[number]  # noqa: SLF001 - one of its own kind
-        firsts = [*samples.run_firsts, len(samples.sizes)]
-        sync = set(samples.sync)
-        for sample in range(firsts[at], firsts[at + 1]):
-            size = samples.sizes[sample]
-            if sample >= skip:
-                other._spool.seek(place)  # noqa: SLF001
-                following = sample + 1 < len(samples.sizes)
-                self.add(
-                    number,
-                    other._spool.read(size),  # noqa: SLF001
-                    size,
-                    samples.dts[sample],
-                    samples.pts[sample],
-                    samples.dts[sample + 1] - samples.dts[sample]
-                    if following
-                    else samples.last_duration,
-                    key=sample in sync,
-                )
-            place += size
+    def _absorb_run(self, other: "ChunkWriter", place: int, number: int, at: int) -> None:
+        theirs, ours = other._samples[number], self._samples[number]  # noqa: SLF001
+        first = theirs.run_firsts[at]
+        after = theirs.run_firsts[at + 1] if at + 1 < len(theirs.run_firsts) else None
+        skip = max(first, other.shared[number])
+        sizes = theirs.sizes[skip:after]
+        if not sizes:
+            return
+        other._spool.seek(place + sum(theirs.sizes[first:skip]))  # noqa: SLF001
+        shift = len(ours.sizes) - skip
+        end = skip + len(sizes)
+        ours.run_firsts.append(len(ours.sizes))
+        ours.run_places.append(self._spool.size)
+        ours.sync.extend([key + shift for key in theirs.sync if skip <= key < end])
+        ours.sizes.extend(sizes)
+        ours.dts.extend(theirs.dts[skip:after])
+        ours.pts.extend(theirs.pts[skip:after])
+        ours.last_duration, ours.end = theirs.last_duration, max(ours.end, theirs.end)
+        self._write(other._spool.read(sum(sizes)))  # noqa: SLF001
 
     def discard(self) -> None:
         """Throw the chunk away."""
@@ -188,10 +206,10 @@ class ChunkWriter:
         Raises:
             ChunkerError: INTEGRITY, DISK_FULL.
         """
+        self.write()
         used = [number for number, samples in enumerate(self._samples) if samples.sizes]
         tracks = [self._describe(self._samples[at], shapes[at], origin) for at in used]
         try:
-            self._check_bytes()
             sealed = seal(self.chunk_id, self.start, end, next_start, tracks, self._spool)
         except OSError as error:
             raise from_os_error(error, f"writing chunk {self.chunk_id}", Stage.CHUNK) from error
@@ -207,25 +225,12 @@ class ChunkWriter:
             written=written,
             repeated=list(repeated),
             size_bytes=sealed.payload_bytes,
-            payload_sha256=sealed.payload_sha256,
+            sha256=bytes.fromhex(sealed.chunk.sha256),
             gap_s=gap_s,
             shift_s=float(self.shift),
             leading=leading,
             encoded=self.encoded,
         )
-
-    def _check_bytes(self) -> None:
-        """What is on the spool is what was put there."""
-        self._write_batch()
-        crc = 0
-        for data in self._spool.buffers():
-            crc = zlib.crc32(data, crc)
-        if crc != self._crc:
-            raise ChunkerError(
-                ErrorCode.INTEGRITY,
-                "what was read back is not what was written",
-                chunk_id=self.chunk_id,
-            )
 
     def _look(self, shape: StreamShape, samples: _Samples) -> tuple[float, int]:
         """(longest step between two packets in seconds, leading pictures) of the reference."""
@@ -233,7 +238,7 @@ class ChunkWriter:
             return 0.0, 0
         gap = max(map(int.__sub__, samples.dts[1:], samples.dts), default=samples.last_duration)
         key = samples.pts[0]
-        leading = sum(pts < key for pts in samples.pts[1:33]) if self.chunk_id > 1 else 0
+        leading = sum(pts < key for pts in samples.pts[1:REORDER]) if self.chunk_id > 1 else 0
         return gap * shape.factor / shape.timescale, leading
 
     def _describe(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:
@@ -243,7 +248,6 @@ class ChunkWriter:
         factor, dts, pts = shape.factor, samples.dts, samples.pts
         steps = list(map(int.__sub__, dts[1:], dts))
         offsets = list(map(int.__sub__, pts, dts))
-        end = max(pts[-1 - at] for at in range(min(32, len(pts)))) + max(samples.last_duration, 1)
         origin_ticks = (origin + self.start) * shape.timescale
         counts = map(int.__sub__, [*samples.run_firsts[1:], len(dts)], samples.run_firsts)
         first = self.chunk_id == 1
@@ -251,15 +255,15 @@ class ChunkWriter:
             template=shape.template if first else without_priming(shape.template),
             timescale=shape.timescale,
             sizes=samples.sizes,
-            deltas=_run_lengths([*steps, max(samples.last_duration, 1)], factor),
-            offsets=_run_lengths(offsets, factor) if any(offsets) else None,
+            deltas=Runs.of([*steps, max(samples.last_duration, 1)], factor),
+            offsets=Runs.of(offsets, factor) if any(offsets) else None,
             sync=None if len(samples.sync) == len(dts) else samples.sync,
             run_counts=list(counts),
             run_places=samples.run_places,
             run_descriptions=None,
             begin=origin_ticks - dts[0] * factor,
-            hidden=shape.hidden if first else 0,
-            span=Fraction(end * factor, shape.timescale) - origin - self.start,
+            hidden=(min(pts[:REORDER]) - dts[0]) * factor + (shape.hidden if first else 0),
+            span=Fraction(samples.end * factor, shape.timescale) - origin - self.start,
         )
 
     def _describe_pcm(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:
@@ -274,7 +278,7 @@ class ChunkWriter:
             template=shape.template,
             timescale=shape.sample_rate,
             sizes=(shape.frame_bytes, total),
-            deltas=[(total, 1)],
+            deltas=Runs([total], [1]),
             offsets=None,
             sync=None,
             run_counts=counts,
@@ -286,5 +290,10 @@ class ChunkWriter:
         )
 
 
-def _run_lengths(values: Sequence[int], factor: int) -> list[tuple[int, int]]:
-    return [(len(list(same)), value * factor) for value, same in groupby(values)]
+def _put_in_order(before: int, dts: list[int], pts: list[int]) -> tuple[list[int], list[int]]:
+    """Damaged time stamps: keep the payload all the same, at times that an index can say."""
+    ordered = []
+    for time in dts:
+        before = max(before + 1, time)
+        ordered.append(before)
+    return ordered, list(map(max, pts, ordered))

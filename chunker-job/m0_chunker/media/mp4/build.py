@@ -1,7 +1,6 @@
 """The head of a chunk: everything that comes before its media data."""
 
 import struct
-import sys
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from itertools import chain
 from operator import ne
 
 from m0_chunker.media.mp4.boxes import box, full_box
+from m0_chunker.media.mp4.runs import Runs, big_endian
 from m0_chunker.media.mp4.template import TrackTemplate, build_edits, build_trak
 
 MOVIE_SCALE = 90_000
@@ -27,22 +27,22 @@ class ChunkTrack:
         template: what is said of it.
         timescale: ticks a second.
         sizes: of its samples, bytes; or (size, count) of equal ones.
-        deltas: (count, ticks) of the decoding time steps.
-        offsets: (count, ticks) from decoding to presentation, or None where all are 0.
+        deltas: the decoding time steps, ticks.
+        offsets: from decoding to presentation, ticks, or None where all are 0.
         sync: numbers of the key frames from 0, or None where all are.
         run_counts: samples in each run of consecutive ones.
         run_places: where each run is, from the start of the media data.
         run_descriptions: which description each run uses, from 1; None: the first.
         begin: where the chunk's zero is, ticks after its first sample's decoding time.
-        hidden: what is not to be played at the media's start, ticks.
+        hidden: how much at the media's start has nothing to be shown or heard, ticks.
         span: seconds from the chunk's zero to the track's end.
     """
 
     template: TrackTemplate
     timescale: int
     sizes: "array[int] | tuple[int, int]"
-    deltas: Sequence[tuple[int, int]]
-    offsets: Sequence[tuple[int, int]] | None
+    deltas: Runs
+    offsets: Runs | None
     sync: "array[int] | None"
     run_counts: Sequence[int]
     run_places: Sequence[int]
@@ -82,7 +82,7 @@ def _build_movie(
             track.template,
             number,
             track.timescale,
-            sum(count * delta for count, delta in track.deltas),
+            track.deltas.total,
             build_edits(track.begin, track.hidden, track.span, track.timescale, MOVIE_SCALE),
             int(durations[number - 1]),
             table + _build_places(track.run_places, base, wide=wide),
@@ -94,32 +94,25 @@ def _build_movie(
 
 def _build_table(track: ChunkTrack) -> bytes:
     """The `stbl`'s boxes but for `stsd` and the offsets."""
-    parts = [_pairs(b"stts", 0, track.deltas)]
+    parts = [track.deltas.to_box(b"stts")]
     if track.offsets is not None:
-        negative = any(ticks < 0 for _, ticks in track.offsets)
-        parts.append(_pairs(b"ctts", 1 if negative else 0, track.offsets))
+        parts.append(track.offsets.to_box(b"ctts"))
     if track.sync is not None:
         numbers = array("I", (sample + 1 for sample in track.sync))
-        parts.append(full_box(b"stss", 0, 0, struct.pack(">I", len(numbers)), _swapped(numbers)))
+        parts.append(full_box(b"stss", 0, 0, struct.pack(">I", len(numbers)), big_endian(numbers)))
     parts.append(_runs(track.run_counts, track.run_descriptions))
     if isinstance(track.sizes, tuple):
         parts.append(full_box(b"stsz", 0, 0, struct.pack(">II", *track.sizes)))
     else:
         count = struct.pack(">II", 0, len(track.sizes))
-        parts.append(full_box(b"stsz", 0, 0, count, _swapped(track.sizes)))
+        parts.append(full_box(b"stsz", 0, 0, count, big_endian(track.sizes)))
     return b"".join(parts)
 
 
 def _build_places(places: Sequence[int], base: int, *, wide: bool) -> bytes:
     offsets = array("Q" if wide else "I", [place + base for place in places])
     kind = b"co64" if wide else b"stco"
-    return full_box(kind, 0, 0, struct.pack(">I", len(offsets)), _swapped(offsets))
-
-
-def _pairs(kind: bytes, version: int, pairs: Sequence[tuple[int, int]]) -> bytes:
-    shape = f">{'Ii' * len(pairs)}" if version else f">{2 * len(pairs)}I"
-    values = struct.pack(shape, *chain.from_iterable(pairs))
-    return full_box(kind, version, 0, struct.pack(">I", len(pairs)), values)
+    return full_box(kind, 0, 0, struct.pack(">I", len(offsets)), big_endian(offsets))
 
 
 def _runs(counts: Sequence[int], descriptions: Sequence[int] | None) -> bytes:
@@ -130,11 +123,3 @@ def _runs(counts: Sequence[int], descriptions: Sequence[int] | None) -> bytes:
     entries = [(at + 1, *pairs[at]) for at in starts]
     values = struct.pack(f">{3 * len(entries)}I", *chain.from_iterable(entries))
     return full_box(b"stsc", 0, 0, struct.pack(">I", len(entries)), values)
-
-
-def _swapped(values: "array[int]") -> bytes:
-    if sys.byteorder == "big":
-        return values.tobytes()
-    swapped = array(values.typecode, values)
-    swapped.byteswap()
-    return swapped.tobytes()

@@ -16,6 +16,7 @@ from itertools import accumulate, chain, repeat
 
 from m0_chunker.media.mp4.boxes import BoxError, Readable, children, find, need, read_exactly
 from m0_chunker.media.mp4.boxes import top_level as read_top_level
+from m0_chunker.media.mp4.runs import Runs
 
 MAX_MOOV_BYTES = 128 * 2**20
 """An index of a day of film, finely interleaved, has half of that."""
@@ -44,15 +45,12 @@ class Steps:
         """The value of one sample."""
         return self.values[bisect_right(self.firsts, sample) - 1]
 
-    def between(self, start: int, end: int) -> list[tuple[int, int]]:
-        """(count, value) of the runs of samples `start` to `end`."""
-        if start >= end:
-            return []
+    def between(self, start: int, end: int) -> Runs:
+        """The runs of samples `start` to `end`; at least one sample."""
         low = bisect_right(self.firsts, start) - 1
         high = bisect_left(self.firsts, end)
         firsts = [start, *self.firsts[low + 1 : high], end]
-        counts = map(int.__sub__, firsts[1:], firsts)
-        return list(zip(counts, self.values[low:high], strict=True))
+        return Runs(list(map(int.__sub__, firsts[1:], firsts)), self.values[low:high])
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +118,8 @@ class TrackIndex:
         if self.offsets is None:
             return self.dts(after - 1) + self.deltas.at(after - 1)
         first = max(first, after - REORDER)
-        deltas = list(chain.from_iterable(repeat(v, n) for n, v in self.deltas.between(first, after)))
-        shown = chain.from_iterable(repeat(v, n) for n, v in self.offsets.between(first, after))
+        deltas = list(self.deltas.between(first, after).expanded())
+        shown = self.offsets.between(first, after).expanded()
         decoded = accumulate(deltas, initial=self.dts(first))
         return max(map(sum, zip(decoded, shown, deltas, strict=False)))
 

@@ -153,7 +153,9 @@ def build_edits(
 
     Args:
         begin: where the chunk's zero is in the media, ticks; negative: so much later it begins.
-        hidden: how much at the media's start is not to be played (an encoder's priming), ticks.
+        hidden: how much at the media's start has nothing to be shown or heard (the delay of
+            reordered pictures, an encoder's priming), ticks. It has to be said as a delay:
+            libav moves a track whose first picture comes after its edit's start.
         span: from the chunk's zero to the end of the track, seconds.
         timescale: the media's ticks a second.
         movie_scale: the movie's ticks a second.

@@ -1,0 +1,60 @@
+"""Run-length coded tables, the way MP4 stores times: many values at a time, no loop in Python."""
+
+import struct
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import chain, compress, repeat
+from operator import mul, ne, sub
+from typing import NamedTuple
+
+from m0_chunker.media.mp4.boxes import full_box
+
+
+class Runs(NamedTuple):
+    """Equal values in a row.
+
+    Attributes:
+        counts: how many there are of each.
+        values: what they are.
+    """
+
+    counts: Sequence[int]
+    values: Sequence[int]
+
+    @classmethod
+    def of(cls, values: Sequence[int], factor: int = 1) -> "Runs":
+        """The runs of at least one value, each multiplied by `factor`."""
+        starts = [0, *compress(range(1, len(values)), map(ne, values[1:], values))]
+        counts = list(map(sub, [*starts[1:], len(values)], starts))
+        kept = list(map(values.__getitem__, starts))
+        return cls(counts, kept if factor == 1 else [value * factor for value in kept])
+
+    @property
+    def total(self) -> int:
+        """The sum of all values."""
+        return sum(map(mul, self.counts, self.values))
+
+    def expanded(self) -> Iterator[int]:
+        """Each value as often as it is there."""
+        return chain.from_iterable(map(repeat, self.values, self.counts))
+
+    def to_box(self, kind: bytes) -> bytes:
+        """A `stts` or `ctts`; version 1, which has signs, only where there are any."""
+        signed = min(self.values) < 0
+        values = array("i" if signed else "I", self.values)
+        table = array("I", bytes(8 * len(self.counts)))
+        table[0::2] = array("I", self.counts)
+        table[1::2] = array("I", values.tobytes())
+        return full_box(
+            kind, int(signed), 0, struct.pack(">I", len(self.counts)), big_endian(table)
+        )
+
+
+def big_endian(values: "array[int]") -> bytes:
+    """The numbers as MP4 has them."""
+    if sys.byteorder == "big":
+        return values.tobytes()
+    swapped = array(values.typecode, values)
+    swapped.byteswap()
+    return swapped.tobytes()

@@ -1,0 +1,142 @@
+"""Which chunk a packet of a stream other than the reference belongs to: by its time.
+
+Packets wait until the pictures have come so far that no boundary before them can still turn
+up; then they are given to the open chunks, many at a time.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Sequence
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any
+
+from m0_contract.errors import ErrorCode
+
+from m0_chunker.errors import ChunkerError
+from m0_chunker.media.feed import Packet
+from m0_chunker.media.writer import ChunkWriter
+
+SKEW_S = 10
+"""A chunk waits this long, in film time, for packets of its other streams."""
+
+WAITING_BYTES = 48 * 2**20
+"""Packets of other streams that wait for pictures to come, at most."""
+
+
+class Router:
+    """The other streams' packets on their way to their chunks.
+
+    Attributes:
+        queues: of each stream, what has not found its chunk yet; append to it.
+    """
+
+    def __init__(self, streams: Sequence[Any], reference: int, origin: Fraction) -> None:
+        """Args:
+        streams: all of them.
+        reference: which is not routed.
+        origin: time stamp of the film's start, seconds.
+        """
+        self.queues: list[list[Packet]] = [[] for _ in streams]
+        self._reference, self._origin = reference, origin
+        self._bases = [Fraction(stream.time_base) for stream in streams]
+        # Another video track goes by its decoding times, which are in order.
+        self._in_order = [stream.type != "video" for stream in streams]
+        self._limits: list[deque[int]] = [deque() for _ in streams]
+        self._routed = [-(2**62)] * len(streams)
+
+    def begin(self, start: Fraction) -> None:
+        """A chunk was begun at `start`, seconds since the film's start."""
+        for limits, base in zip(self._limits, self._bases, strict=True):
+            limits.append(ceil((self._origin + start) / base))
+
+    def end(self) -> None:
+        """The oldest chunk was finished."""
+        for limits in self._limits:
+            limits.popleft()
+
+    def has_passed(self, time: Fraction) -> bool:
+        """Whether all streams have given what lies before `time`, in their own timeline."""
+        return all(
+            routed * base >= time
+            for number, (routed, base) in enumerate(zip(self._routed, self._bases, strict=True))
+            if number != self._reference
+        )
+
+    def route(
+        self, writers: Sequence[ChunkWriter], horizon: Fraction | None, *, resumed: bool
+    ) -> None:
+        """Hand over what is due.
+
+        Args:
+            writers: the open chunks.
+            horizon: up to when all boundaries are known, in the packets' own time, seconds;
+                None: there are no more.
+            resumed: what lies before the oldest chunk was done by an earlier attempt.
+
+        Raises:
+            ChunkerError: UNSUPPORTED_MEDIA: the tracks are too far apart in the file.
+        """
+        for number, queue in enumerate(self.queues):
+            if not queue:
+                continue
+            in_order, due = self._in_order[number], len(queue)
+            moments = [packet.pts if in_order else packet.dts for packet in queue]
+            if horizon is not None:
+                due = bisect_right(moments, floor(horizon / self._bases[number]))
+            if due:
+                self._routed[number] = moments[due - 1]
+                first = self._skip_done(number, moments[:due], writers[0], resumed=resumed)
+                self._hand_over(number, queue[first:due], moments[first:due], writers)
+                del queue[:due]
+            if len(queue) > 100 and sum(packet.size for packet in queue) > WAITING_BYTES:
+                raise _too_far(number, f"runs {WAITING_BYTES >> 20} MiB ahead of")
+
+    def _skip_done(
+        self, number: int, moments: list[int], oldest: ChunkWriter, *, resumed: bool
+    ) -> int:
+        """How many of the packets are in chunks that are finished already."""
+        if oldest.chunk_id == 1:
+            return 0
+        before = bisect_left(moments, self._limits[number][0])
+        if before and not resumed:
+            late_s = (self._limits[number][0] - moments[0]) * self._bases[number]
+            raise _too_far(number, f"lags {float(late_s) + SKEW_S:.0f} s behind")
+        return before
+
+    def _hand_over(
+        self, number: int, packets: list[Packet], moments: list[int], writers: Sequence[ChunkWriter]
+    ) -> None:
+        limits = self._limits[number]
+        first = 0
+        for at, writer in enumerate(writers):
+            last = at + 1 == len(writers)
+            after = len(moments) if last else bisect_left(moments, limits[at + 1], first)
+            writer.waiting[number].extend(packets[first:after])
+            if at:
+                pair = (writers[at - 1], writer)
+                self._share(number, packets[first:after], moments[first:after], pair)
+            first = after
+
+    def _share(
+        self,
+        number: int,
+        packets: list[Packet],
+        moments: list[int],
+        pair: tuple[ChunkWriter, ChunkWriter],
+    ) -> None:
+        """The chunk before has them too, as far as it overlaps."""
+        before, own = pair
+        common = len(packets)
+        if before.end is not None:
+            limit = ceil((self._origin + before.end) / self._bases[number])
+            common = bisect_left(moments, limit)
+        before.waiting[number].extend(packets[:common])
+        own.shared[number] += common
+
+
+def _too_far(number: int, how: str) -> ChunkerError:
+    return ChunkerError(
+        ErrorCode.UNSUPPORTED_MEDIA,
+        f"stream {number} {how} the pictures in the file: its tracks are not interleaved",
+    )

@@ -1,31 +1,17 @@
 """Films to cut, made once a session, and a way to cut them as a person at a terminal does."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import films
 import pytest
 
 ROOT = Path(__file__).parents[3]
-
-
-def _load_films() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("m0_test_films", ROOT / "tests/films.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-FILMS = _load_films()
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +21,7 @@ def make_film(tmp_path_factory: pytest.TempPathFactory):
 
     def make(name: str, **features: Any) -> Path:
         path = directory / name
-        return path if path.exists() else FILMS.make_film(path, FILMS.Film(**features))
+        return path if path.exists() else films.make_film(path, films.Film(**features))
 
     return make
 

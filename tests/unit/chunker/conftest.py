@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,61 @@ def run_chunker(start_chunker, tmp_path: Path):
         )
 
     return run
+
+
+@dataclass
+class Measured(Run):
+    """A run and what it took.
+
+    Attributes:
+        seconds: from start to end; the limit itself when it had to be killed.
+        rss_bytes: the most memory it had at once.
+        stdout: chunk messages, as text.
+    """
+
+    seconds: float = 0.0
+    rss_bytes: int = 0
+    stdout: str = ""
+
+
+@pytest.fixture
+def measure_chunker(tmp_path: Path):
+    """`measure_chunker(film, duration, limit_s)` → `Measured`; killed at the limit."""
+
+    def measure(film: Path | str, duration: float, limit_s: float) -> Measured:
+        request = tmp_path / "request.json"
+        request.write_text(json.dumps(build_request(film, tmp_path, duration)))
+        texts = [tmp_path / "stdout", tmp_path / "stderr"]
+        started = time.monotonic()
+        with texts[0].open("wb") as stdout, texts[1].open("wb") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "m0_chunker.cli", "--request", str(request)],
+                env=environment(tmp_path),
+                stdout=stdout,
+                stderr=stderr,
+            )
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
+            if time.monotonic() - started > limit_s:
+                process.kill()
+                _, status, usage = os.wait4(process.pid, 0)
+                break
+            time.sleep(0.01)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said = [text.read_text(errors="replace") for text in texts]
+        log = tmp_path / "termination-log"
+        return Measured(
+            process.returncode,
+            [json.loads(line) for line in said[0].splitlines()],
+            json.loads(log.read_text()) if log.exists() else {},
+            said[1],
+            tmp_path,
+            [entry.name for entry in (tmp_path / "scratch").iterdir()],
+            time.monotonic() - started,
+            usage.ru_maxrss * 1024,
+            said[0],
+        )
+
+    return measure

@@ -168,9 +168,7 @@ def check_copy(
 
 def read_film(path: Path) -> list[Track]:
     """Sound and pictures of a file: every packet, and what it decodes to."""
-    with av.open(
-        str(path), options={"fflags": "+genpts"}, metadata_errors="replace"
-    ) as container:
+    with av.open(str(path), options={"fflags": "+genpts"}, metadata_errors="replace") as container:
         found = {stream.index: _track(stream) for stream in container.streams if _counts(stream)}
         chosen = [stream for stream in container.streams if stream.index in found]
         for stream in chosen:
@@ -373,6 +371,7 @@ def _name(number: int, tracks: list[Track]) -> str:
 def _check_message(
     report: Report, number: int, message: dict[str, Any], directory: Path | None
 ) -> Path | None:
+    """Fields and names; the chunk's file, unless there is none to go on with."""
     where = f"message {number}"
     for name, kind in FIELDS.items():
         if not isinstance(message.get(name), kind):
@@ -380,8 +379,9 @@ def _check_message(
             return None
     if message["chunk_id"] != number:
         report.say(f"{where}: chunk_id is {message['chunk_id']}")
-    stored = Path(unquote(urlsplit(message["cloud_stream_path"]).path))
-    cached = Path(unquote(urlsplit(message["cache_path"]).path))
+    stored, cached = (
+        Path(unquote(urlsplit(message[name]).path)) for name in ("cloud_stream_path", "cache_path")
+    )
     if not stored.name == cached.name == f"chunk_{number:03d}.mp4":
         report.say(f"{where}: names are {stored.name} and {cached.name}")
     if f"temp/{message['process_id']}" not in str(cached.parent):
@@ -392,15 +392,19 @@ def _check_message(
         return None
     if not directory and (not cached.is_file() or cached.read_bytes() != path.read_bytes()):
         report.say(f"{where}: the cached copy is not the same file")
+    _check_file(report, number, path, message["chunk_hash"])
+    return path
+
+
+def _check_file(report: Report, number: int, path: Path, told: str) -> None:
     with path.open("rb") as content:
-        if hashlib.file_digest(content, "sha256").hexdigest() != message["chunk_hash"]:
-            report.say(f"{where}: chunk_hash is not the file's")
+        if hashlib.file_digest(content, "sha256").hexdigest() != told:
+            report.say(f"message {number}: chunk_hash is not the file's")
     boxes = top_boxes(path)
     if boxes[:1] != ["ftyp"] or "mdat" not in boxes or "moov" not in boxes:
         report.say(f"chunk {number}: its boxes are {boxes}")
     elif boxes.index("moov") > boxes.index("mdat"):
         report.say(f"chunk {number}: moov comes after mdat")
-    return path
 
 
 def top_boxes(path: Path) -> list[str]:
@@ -578,31 +582,41 @@ def _check_decoding(report: Report, tracks: list[Track], chunks: list[Chunk]) ->
     for number, track in enumerate(tracks):
         if track.kind != "video":
             continue
-        keys: dict[int, Fraction] = {}
-        bad: dict[int, Counter[str]] = {}
-        for at, source, packet in _pairs(track, number, chunks):
-            if packet.pts is None or source.pts is None:
-                continue
-            first = keys.setdefault(at, packet.pts)
-            shown = chunks[at][number].pictures.get(packet.pts)
-            wanted = track.pictures.get(source.pts)
-            if packet.pts < first:
-                report.leading += 1
-                report.undecoded += shown != wanted
-            elif shown is None and wanted is not None:
-                bad.setdefault(at, Counter())["are not shown"] += 1
-            elif shown is not None and wanted is None and source.hidden:
-                bad.setdefault(at, Counter())["are shown that the film hides"] += 1
-            elif shown is not None and wanted is not None and shown != wanted:
-                bad.setdefault(at, Counter())["do not decode as in the film"] += 1
-        for at, kinds in bad.items():
-            for kind, count in kinds.items():
+        leading: Counter[int] = Counter()
+        for (at, kind), count in _pictures(track, number, chunks).items():
+            if kind.startswith("leading"):
+                report.leading += count
+                leading[at] += count
+                report.undecoded += count if kind.endswith("undecoded") else 0
+            elif kind:
                 report.say(f"chunk {at + 1}: {count} pictures of {_name(number, tracks)} {kind}")
         for at, chunk in enumerate(chunks):
-            if number in chunk and chunk[number].errors and not track.errors:
-                leading = sum(p.pts < keys.get(at, 0) for p in chunk[number].packets if p.pts)
-                if chunk[number].errors > leading:
-                    report.say(f"chunk {at + 1}: {chunk[number].errors} decoder errors")
+            errors = chunk[number].errors if number in chunk else 0
+            if errors > leading[at] + track.errors:
+                report.say(f"chunk {at + 1}: {errors} decoder errors")
+
+
+def _pictures(track: Track, number: int, chunks: list[Chunk]) -> Counter[tuple[int, str]]:
+    """How many pictures of each chunk are of each kind; "" is as it should be."""
+    kinds: Counter[tuple[int, str]] = Counter()
+    keys: dict[int, Fraction] = {}
+    for at, source, packet in _pairs(track, number, chunks):
+        if packet.pts is None or source.pts is None:
+            continue
+        shown = chunks[at][number].pictures.get(packet.pts)
+        wanted = track.pictures.get(source.pts)
+        if packet.pts < keys.setdefault(at, packet.pts):
+            kind = "leading" if shown == wanted else "leading, undecoded"
+        elif shown == wanted:
+            kind = ""
+        elif shown is None:
+            kind = "are not shown"
+        elif wanted is not None:
+            kind = "do not decode as in the film"
+        else:
+            kind = "are shown that the film hides" if source.hidden else ""
+        kinds[at, kind] += 1
+    return kinds
 
 
 def _check_sound(report: Report, tracks: list[Track], chunks: list[Chunk]) -> None:
@@ -625,7 +639,9 @@ def _check_sound(report: Report, tracks: list[Track], chunks: list[Chunk]) -> No
             wanted = sum((length for _, length in track.sounds[start:stop]), Fraction(0))
             heard = sum((length for _, length in chunks[at][number].sounds), Fraction(0))
             more = heard - wanted
-            if position + 1 == len(order) and 0 < more <= max(packet.duration for packet in track.packets):
+            if position + 1 == len(order) and 0 < more <= max(
+                packet.duration for packet in track.packets
+            ):
                 continue  # the film hides its encoder's padding at the end; no harm
             if abs(more) > TOLERANCE:
                 what = "muted" if more < 0 else "too much heard"
@@ -639,9 +655,7 @@ def _check_tags(report: Report, tracks: list[Track], chunks: list[Chunk]) -> Non
     for at, chunk in enumerate(chunks):
         for number, track in chunk.items():
             source = tracks[number]
-            if source.is_pcm != track.is_pcm or (
-                not source.is_pcm and source.codec != track.codec
-            ):
+            if source.is_pcm != track.is_pcm or (not source.is_pcm and source.codec != track.codec):
                 report.say(f"chunk {at + 1}: {source.codec} has become {track.codec}")
             for tag, value in source.tags.items():
                 lost = track.tags.get(tag) != value

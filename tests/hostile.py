@@ -110,10 +110,8 @@ def external(kind: bytes, target: Path) -> Callable[[Box], None]:
 
     def change(moov: Box) -> None:
         for box in moov.all(b"dref"):
-            if kind == b"url ":
-                place = target.as_uri().encode() + b"\0"
-            else:
-                place = _alias(target)
+            url = target.as_uri().encode() + b"\0"
+            place = url if kind == b"url " else _alias(target)
             box.content = words(0, 1) + bytes(Box(kind, bytes(4) + place))
 
     return change
@@ -123,12 +121,11 @@ def _alias(target: Path) -> bytes:
     """A classic Mac alias record with the absolute path, as libav reads it."""
     name = target.name.encode()[:63]
     path = str(target).encode()
-    record = bytes(10) + b"\x01/" + bytes(26) + bytes([len(name)]) + name.ljust(63, b"\0")
+    record = bytes(10) + b"\x01/" + bytes(26 + 12) + bytes([len(name)]) + name.ljust(63, b"\0")
     record += bytes(16) + struct.pack(">hh", 1, 1) + bytes(16)
     for number, text in ((2, path), (18, path)):
         record += struct.pack(">hh", number, len(text)) + text + b"\0" * (len(text) % 2)
-    record += struct.pack(">hh", -1, 0)
-    return b"\0\0\0\0" + struct.pack(">h", len(record) + 6) + record
+    return record + struct.pack(">hh", -1, 0)
 
 
 def giant_sps(width: int, height: int) -> Callable[[Box], None]:
@@ -207,8 +204,6 @@ def many_tracks(film: Path, path: Path, count: int) -> Path:
             if box.kind != b"stsd":
                 box.content = bytes(12 if box.kind == b"stsz" else 8)
         track.boxes = [box for box in track.boxes if box.kind != b"edts"]
-        moov.boxes = [moov.boxes[0], Box(b"free", b"")] + [track]
-        moov.boxes[1] = Box(b"free", b"")
         once = bytes(track)
         moov.content = bytes(moov.boxes[0]) + once * count
         moov.boxes = []

@@ -83,9 +83,11 @@ def _write_chunk(
         streams[AUDIO].metadata["language"] = wrong.language if number == 2 else "fin"
         chosen: list[list[Any]] = [[], []]
         for packet in source.demux():
-            if packet.size and (first or packet.pts * packet.time_base >= start):
-                if last or packet.pts * packet.time_base < end:
-                    chosen[packet.stream_index].append(packet)
+            if not packet.size:
+                continue
+            time = packet.pts * packet.time_base
+            if (first or time >= start) and (last or time < end):
+                chosen[packet.stream_index].append(packet)
         for stream, packets in enumerate(chosen):
             if number == 2:
                 wrong.packets(stream, packets)
@@ -94,7 +96,9 @@ def _write_chunk(
                 shift = round((late - start) / packet.time_base)
                 packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
                 packet.stream = streams[stream]
-        for packet in sorted(sum(chosen, []), key=lambda packet: packet.dts * packet.time_base):
+        for packet in sorted(
+            [*chosen[VIDEO], *chosen[AUDIO]], key=lambda packet: packet.dts * packet.time_base
+        ):
             out.mux(packet)
 
 

@@ -103,7 +103,12 @@ TIMES = [
         "negative composition offsets",
         options=(("movflags", "negative_cts_offsets"),),
     ),
-    case("positive.mkv", "from 10 s on in MKV", start_s=10.0, options=(("avoid_negative_ts", "disabled"),)),
+    case(
+        "positive.mkv",
+        "from 10 s on in MKV",
+        start_s=10.0,
+        options=(("avoid_negative_ts", "disabled"),),
+    ),
     case("positive.mp4", "from 10 s on in MP4", start_s=10.0),
     case("gap.mp4", "100 s without anything", gap=(2.0, 100.0)),
     case("gap.mkv", "100 s without anything in MKV", gap=(2.0, 100.0)),
@@ -164,9 +169,7 @@ def check(run, film: Path, duration: float) -> None:
     assert run.scratch == []
 
 
-@pytest.mark.parametrize(
-    ("name", "features", "duration"), [*CONTAINERS, *CODECS, *TIMES, *TRACKS]
-)
+@pytest.mark.parametrize(("name", "features", "duration"), [*CONTAINERS, *CODECS, *TIMES, *TRACKS])
 def test_every_packet_once_in_its_place(make_film, run_chunker, name, features, duration):
     film = make_film(name, **(FILM | features))
     check(run_chunker(film, duration), film, duration)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -123,13 +124,10 @@ def test_shot_and_started_again_it_ends_as_if_undisturbed(
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
-@pytest.mark.parametrize("seed", [3])
-def test_an_attempt_goes_on_where_the_one_before_was_shot(
-    undisturbed, start_chunker, film, tmp_path, seed
-):
-    attempts = shoot_until_done(start_chunker, film, tmp_path, seed)
+def test_an_attempt_goes_on_where_the_one_before_was_shot(start_chunker, film, tmp_path):
+    attempts = shoot_until_done(start_chunker, film, tmp_path, seed=3)
     assert attempts[-1].code == 0
-    for before, after in zip(attempts, attempts[1:], strict=False):
+    for before, after in pairwise(attempts):
         again = [name for name, stamp in before.files.items() if after.files[name] != stamp]
         if after.code == 0:
             assert len(again) <= 2 * IN_FLIGHT, f"{len(again)} stored files were written again"

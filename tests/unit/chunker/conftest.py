@@ -77,40 +77,61 @@ def build_request(film: Path | str, directory: Path, duration: float, **preproce
     }
 
 
+def start(
+    film: Path | str, directory: Path, duration: float, env: dict | None, preprocessing: dict
+) -> subprocess.Popen:
+    """`m0-chunker --request`, its output piped."""
+    request = directory / "request.json"
+    request.write_text(json.dumps(build_request(film, directory, duration, **preprocessing)))
+    return subprocess.Popen(
+        [sys.executable, "-m", "m0_chunker.cli", "--request", str(request)],
+        env=environment(directory, **(env or {})),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen, directory: Path) -> Run:
+    """Wait for its end."""
+    stdout, stderr = process.communicate(timeout=60)
+    log = directory / "termination-log"
+    return Run(
+        process.returncode,
+        [json.loads(line) for line in stdout.splitlines()],
+        json.loads(log.read_text()) if log.exists() else {},
+        stderr,
+        directory,
+        [entry.name for entry in (directory / "scratch").iterdir()],
+    )
+
+
 @pytest.fixture
 def start_chunker(tmp_path: Path):
     """`start_chunker(film, duration, env={…}, fps=…)` → a process, its output piped."""
 
-    def start(film: Path | str, duration: float, env: dict | None = None, **preprocessing):
-        request = tmp_path / "request.json"
-        request.write_text(json.dumps(build_request(film, tmp_path, duration, **preprocessing)))
-        return subprocess.Popen(
-            [sys.executable, "-m", "m0_chunker.cli", "--request", str(request)],
-            env=environment(tmp_path, **(env or {})),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def run(film: Path | str, duration: float, env: dict | None = None, **preprocessing):
+        return start(film, tmp_path, duration, env, preprocessing)
 
-    return start
+    return run
 
 
 @pytest.fixture
-def run_chunker(start_chunker, tmp_path: Path):
+def run_chunker(tmp_path: Path):
     """As `start_chunker`, to its end → `Run`."""
 
     def run(film: Path | str, duration: float, env: dict | None = None, **preprocessing) -> Run:
-        process = start_chunker(film, duration, env, **preprocessing)
-        stdout, stderr = process.communicate(timeout=60)
-        log = tmp_path / "termination-log"
-        return Run(
-            process.returncode,
-            [json.loads(line) for line in stdout.splitlines()],
-            json.loads(log.read_text()) if log.exists() else {},
-            stderr,
-            tmp_path,
-            [entry.name for entry in (tmp_path / "scratch").iterdir()],
-        )
+        return finish(start(film, tmp_path, duration, env, preprocessing), tmp_path)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_chunker_in():
+    """`run_chunker_in(directory, film, duration)` → `Run`, for what many tests compare with."""
+
+    def run(directory: Path, film: Path, duration: float) -> Run:
+        return finish(start(film, directory, duration, None, {}), directory)
 
     return run
 

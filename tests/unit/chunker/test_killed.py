@@ -72,17 +72,22 @@ def wait_for_chunks(process: subprocess.Popen, directory: Path, count: int) -> N
         time.sleep(0.002)
 
 
-@pytest.fixture
-def undisturbed(run_chunker, film, tmp_path):
-    """(messages, files) of a run that nobody disturbs; its places are then cleared."""
-    run = run_chunker(film, 1)
+@pytest.fixture(scope="module")
+def undisturbed_run(run_chunker_in, film, tmp_path_factory):
+    """(messages, files, directory) of a run that nobody disturbs."""
+    directory = tmp_path_factory.mktemp("undisturbed")
+    run = run_chunker_in(directory, film, 1)
     assert run.code == 0, run.stderr
     assert len(run.messages) == CHUNKS
-    files = stored(tmp_path)
-    for path in [*(tmp_path / "out").rglob("*"), *(tmp_path / "cache").rglob("*")]:
-        if path.is_file():
-            path.unlink()
-    return run.messages, files
+    return run.messages, stored(directory), directory
+
+
+@pytest.fixture
+def undisturbed(undisturbed_run, tmp_path):
+    """(messages, files) as that run would have left them in this test's own places."""
+    messages, files, directory = undisturbed_run
+    text = json.dumps(messages).replace(str(directory), str(tmp_path))
+    return json.loads(text), files
 
 
 def shoot_until_done(start_chunker, film: Path, directory: Path, seed: int) -> list[Attempt]:

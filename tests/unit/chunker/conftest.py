@@ -127,11 +127,11 @@ def run_chunker(tmp_path: Path):
 
 
 @pytest.fixture(scope="session")
-def run_chunker_in():
-    """`run_chunker_in(directory, film, duration)` → `Run`, for what many tests compare with."""
+def start_chunker_in():
+    """`start_chunker_in(directory, film, duration)` → a process, for runs that tests share."""
 
-    def run(directory: Path, film: Path, duration: float) -> Run:
-        return finish(start(film, directory, duration, None, {}), directory)
+    def run(directory: Path, film: Path, duration: float) -> subprocess.Popen:
+        return start(film, directory, duration, None, {})
 
     return run
 

@@ -73,71 +73,79 @@ def wait_for_chunks(process: subprocess.Popen, directory: Path, count: int) -> N
 
 
 @pytest.fixture(scope="module")
-def undisturbed_run(run_chunker_in, film, tmp_path_factory):
+def undisturbed_run(start_chunker_in, film, tmp_path_factory):
     """(messages, files, directory) of a run that nobody disturbs."""
     directory = tmp_path_factory.mktemp("undisturbed")
-    run = run_chunker_in(directory, film, 1)
-    assert run.code == 0, run.stderr
-    assert len(run.messages) == CHUNKS
-    return run.messages, stored(directory), directory
+    process = start_chunker_in(directory, film, 1)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    messages = read_messages(stdout)
+    assert len(messages) == CHUNKS
+    return messages, stored(directory), directory
+
+
+def moved(messages: list[dict], old: Path, new: Path) -> list[dict]:
+    """Messages as a run with its places elsewhere would have sent them."""
+    return json.loads(json.dumps(messages).replace(str(old), str(new)))
 
 
 @pytest.fixture
 def undisturbed(undisturbed_run, tmp_path):
     """(messages, files) as that run would have left them in this test's own places."""
     messages, files, directory = undisturbed_run
-    text = json.dumps(messages).replace(str(directory), str(tmp_path))
-    return json.loads(text), files
+    return moved(messages, directory, tmp_path), files
 
 
-def shoot_until_done(start_chunker, film: Path, directory: Path, seed: int) -> list[Attempt]:
-    """Attempts, each but the last killed a random number of chunks (and a moment) later."""
-    chance, attempts = random.Random(seed), []
+@pytest.fixture(scope="module", params=[1, 2], ids=["seed 1", "seed 2"])
+def shot(request, start_chunker_in, film, tmp_path_factory) -> tuple[list[Attempt], Path]:
+    """Attempts, each killed a random number of chunks and a moment later, the last one not."""
+    directory = tmp_path_factory.mktemp("shot")
+    chance, attempts = random.Random(request.param), []
     for number in range(ATTEMPTS):
-        process = start_chunker(film, 1)
+        there = len(list((directory / "cache").rglob("chunk_*"))) if number else 0
+        process = start_chunker_in(directory, film, 1)
         if number < ATTEMPTS - 1:
-            there = len(list((directory / "cache").rglob("chunk_*")))
-            target = min(there + chance.randrange(1, 30), CHUNKS)
-            wait_for_chunks(process, directory, target if number else chance.randrange(1, 30))
+            target = min(there + chance.randrange(5, 45), CHUNKS)
+            wait_for_chunks(process, directory, target)
             time.sleep(chance.random() * 0.01)
             process.kill()
         stdout, _ = process.communicate(timeout=60)
         attempts.append(Attempt(process.returncode, read_messages(stdout), stamps(directory)))
         if process.returncode == 0:
-            return attempts
-    return attempts
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_shot_and_started_again_it_ends_as_if_undisturbed(
-    undisturbed, start_chunker, film, tmp_path, seed
-):
-    messages, files = undisturbed
-    attempts = shoot_until_done(start_chunker, film, tmp_path, seed)
+            break
     assert attempts[-1].code == 0
     assert len(attempts) > 1
-    after = stored(tmp_path)
-    assert set(after) == set(files), "files left over, or missing"
-    assert after == files
-    by_id = {message["chunk_id"]: message for message in messages}
-    announced = set()
+    return attempts, directory
+
+
+def test_shot_and_started_again_it_ends_as_if_undisturbed(undisturbed_run, shot):
+    attempts, directory = shot
+    messages, files, elsewhere = undisturbed_run
+    after = stored(directory)
+    assert {name: after.get(name) for name in files} == files
+    by_id = {message["chunk_id"]: message for message in moved(messages, elsewhere, directory)}
     for attempt in attempts:
         for message in attempt.messages:
             assert message == by_id[message["chunk_id"]]
-            announced.add(message["chunk_id"])
+        assert attempt.chunk_ids == sorted(attempt.chunk_ids)
+    announced = {number for attempt in attempts for number in attempt.chunk_ids}
     assert announced == set(by_id), "chunks that nobody was told of"
-    assert list((tmp_path / "scratch").iterdir()) == []
 
 
-def test_an_attempt_goes_on_where_the_one_before_was_shot(start_chunker, film, tmp_path):
-    attempts = shoot_until_done(start_chunker, film, tmp_path, seed=3)
-    assert attempts[-1].code == 0
+def test_shot_and_started_again_it_leaves_nothing_else_behind(undisturbed_run, shot):
+    _, directory = shot
+    _, files, _ = undisturbed_run
+    assert set(stored(directory)) == set(files)
+    assert list((directory / "scratch").iterdir()) == []
+
+
+def test_an_attempt_goes_on_where_the_one_before_was_shot(shot):
+    attempts, _ = shot
     for before, after in pairwise(attempts):
-        again = [name for name, stamp in before.files.items() if after.files[name] != stamp]
-        if after.code == 0:
-            assert len(again) <= 2 * IN_FLIGHT, f"{len(again)} stored files were written again"
-            repeated = set(before.chunk_ids) & set(after.chunk_ids)
-            assert len(repeated) <= IN_FLIGHT, f"{len(repeated)} chunks announced twice"
+        again = [name for name, stamp in before.files.items() if after.files.get(name) != stamp]
+        assert len(again) <= 2 * IN_FLIGHT, f"{len(again)} stored files were written again"
+        repeated = set(before.chunk_ids) & set(after.chunk_ids)
+        assert len(repeated) <= IN_FLIGHT, f"{len(repeated)} chunks announced twice"
 
 
 def test_a_chunk_lost_from_the_cache_meanwhile_is_no_hindrance(

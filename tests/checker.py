@@ -33,6 +33,8 @@ EXACT = Fraction(1, 1_000_000)
 """What a float in JSON and a rounded tick may differ by, seconds."""
 PRIMING = Fraction(1, 5)
 """Longest start of sound before zero that counts as an encoder's priming, seconds."""
+ASTRAY = Fraction(1, 20)
+"""Sound that starts this much outside of its chunk belongs to another one, seconds."""
 OUTLAST = Fraction(1)
 """Sound this much longer than the pictures must be in the reported end, seconds."""
 
@@ -156,6 +158,7 @@ def check_copy(
     _check_starts(report, tracks, chunks, messages, zero)
     _check_decoding(report, tracks, chunks)
     _check_sound(report, tracks, chunks)
+    _check_places(report, tracks, chunks, messages, zero)
     _check_tags(report, tracks, chunks)
     _check_tiling(report, tracks, messages, zero)
     if chunk_duration is not None:
@@ -648,6 +651,33 @@ def _check_sound(report: Report, tracks: list[Track], chunks: list[Chunk]) -> No
                 report.say(
                     f"chunk {at + 1}: {float(abs(more)) * 1000:.1f} ms of "
                     f"{_name(number, tracks)} {what}"
+                )
+
+
+def _check_places(
+    report: Report,
+    tracks: list[Track],
+    chunks: list[Chunk],
+    messages: Sequence[dict[str, Any]],
+    zero: Fraction,
+) -> None:
+    """Sound lies where the pictures of its time are."""
+    for number, track in enumerate(tracks):
+        if track.kind != "audio":
+            continue
+        astray: Counter[int] = Counter()
+        for at, source, _ in _all_pairs(track, number, chunks):
+            if source.pts is None:
+                continue
+            time, message = source.pts - zero, messages[at]
+            astray[at] += (at > 0 and time < Fraction(message["start_time"]) - ASTRAY) or (
+                at + 1 < len(chunks) and time > Fraction(message["end_time"]) + ASTRAY
+            )
+        for at, count in astray.items():
+            if count:
+                report.say(
+                    f"chunk {at + 1}: {count} packets of {_name(number, tracks)} "
+                    "belong to another chunk"
                 )
 
 

@@ -27,6 +27,8 @@ class Wrong:
         packets: gets (stream, [packets of chunk 2]) and changes the list.
         shift: seconds that chunk 2's packets of a stream are late by.
         cuts: other boundaries.
+        lag: seconds that the sound is cut later than the pictures.
+        duration: what was asked for.
         message: changes the messages.
         options: of the muxer.
         language: of the sound.
@@ -35,10 +37,11 @@ class Wrong:
     packets: Callable[[int, list], None] = lambda _stream, _packets: None
     shift: dict[int, Fraction] = field(default_factory=dict)
     cuts: list[Fraction] = field(default_factory=lambda: CUTS)
+    lag: Fraction = Fraction(0)
+    duration: float = 2
     message: Callable[[list[dict]], None] = lambda _messages: None
     options: dict[str, str] = field(default_factory=lambda: {"movflags": "faststart"})
     language: str = "fin"
-    file: Callable[[Path], None] = lambda _path: None
 
 
 def cut_by_hand(film: Path, directory: Path, wrong: Wrong) -> list[dict]:
@@ -50,8 +53,6 @@ def cut_by_hand(film: Path, directory: Path, wrong: Wrong) -> list[dict]:
         start, end = wrong.cuts[number - 1 : number + 1]
         path = directory / f"out/chunk_{number:03d}.mp4"
         _write_chunk(film, path, number, (start, end), wrong)
-        if number == 2:
-            wrong.file(path)
         cached = directory / f"cache/temp/101/{path.name}"
         cached.write_bytes(path.read_bytes())
         messages.append(
@@ -85,7 +86,7 @@ def _write_chunk(
         for packet in source.demux():
             if not packet.size:
                 continue
-            time = packet.pts * packet.time_base
+            time = packet.pts * packet.time_base - wrong.lag * packet.stream_index
             if (first or time >= start) and (last or time < end):
                 chosen[packet.stream_index].append(packet)
         for stream, packets in enumerate(chosen):
@@ -175,6 +176,14 @@ CASES = [
         id="a runt",
     ),
     pytest.param(
+        Wrong(duration=3),
+        "chunk 2: starts at 2.000; the first key frame at or after 0.000 is at 0.000",
+        id="a boundary before its time",
+    ),
+    pytest.param(
+        Wrong(lag=Fraction(1, 10)), "belong to another chunk", id="sound cut later than pictures"
+    ),
+    pytest.param(
         Wrong(message=tell(2, end_time=4.1, duration=2.1)),
         "chunk 2 ends at 4.1, the next starts at 4.0",
         id="times that do not meet",
@@ -221,7 +230,8 @@ def test_right_chunks_pass(film, tmp_path):
 
 @pytest.mark.parametrize(("wrong", "sentence"), CASES)
 def test_each_wrong_is_seen(film, tmp_path, wrong, sentence):
-    report = checker.check_copy(film, cut_by_hand(film, tmp_path, wrong), chunk_duration=2)
+    messages = cut_by_hand(film, tmp_path, wrong)
+    report = checker.check_copy(film, messages, chunk_duration=wrong.duration)
     assert any(sentence in said for said in report.violations), str(report)
 
 

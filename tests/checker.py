@@ -193,6 +193,7 @@ def _counts(stream: Any) -> bool:
 def _track(stream: Any) -> Track:
     context = stream.codec_context
     codec = av.codec.Codec(context.name, "r").canonical_name
+    codec = "mp3" if codec == "mp2" else codec  # one MPEG-1 audio to MP4, told apart by frames
     tags = {"language": stream.metadata.get("language") or "und"}
     if stream.type == "video":
         tags |= {

@@ -177,7 +177,7 @@ def _encoder_options(film: Film, codec: str, gop: int) -> dict[str, str]:
             del options["forced-idr"]
         else:
             options["flags"] = "+cgop"
-    elif codec == "mpeg4":
+    elif codec in {"mpeg4", "mpeg2video"}:
         options |= {"bf": str(film.bframes), "sc_threshold": "1000000000"}
     return options | dict(film.encoder)
 

@@ -62,6 +62,8 @@ CODECS = [
     case("vp9.mp4", "VP9 in MP4", video_codec="libvpx-vp9"),
     case("mpeg4.mp4", "MPEG-4 in MP4", video_codec="mpeg4"),
     case("bframes.avi", "MPEG-4 with B-frames in AVI", video_codec="mpeg4", audio_codec="ac3"),
+    case("mpeg2.ts", "MPEG-2 in MPEG-TS", video_codec="mpeg2video", fps=25, audio_codec="mp2"),
+    case("flac.mkv", "FLAC in MKV", audio_codec="flac"),
     case("mp3.mp4", "MP3 in MP4", audio_codec="libmp3lame"),
     case("mp3.mkv", "MP3 in MKV", audio_codec="libmp3lame"),
     case("mp3.ts", "MP3 in MPEG-TS", audio_codec="libmp3lame"),

@@ -25,14 +25,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import av
+from demuxed import Packet, Track, film_start, read_film, reference_of, top_boxes
 
 TOLERANCE = Fraction(1, 1000)
 """Largest move in time of a packet, seconds."""
 EXACT = Fraction(1, 1_000_000)
 """What a float in JSON and a rounded tick may differ by, seconds."""
-PRIMING = Fraction(1, 5)
-"""Longest start of sound before zero that counts as an encoder's priming, seconds."""
 ASTRAY = Fraction(1, 20)
 """Sound that starts this much outside of its chunk belongs to another one, seconds."""
 OUTLAST = Fraction(1)
@@ -86,44 +84,6 @@ class Report:
         return "\n".join([facts, *(f"- {sentence}" for sentence in self.violations)])
 
 
-@dataclass(slots=True)
-class Packet:
-    """One packet; times in seconds, as the container says them."""
-
-    digest: bytes
-    pts: Fraction | None
-    duration: Fraction
-    key: bool
-    hidden: bool
-    data: bytes = b""  # PCM only
-
-
-@dataclass
-class Track:
-    """A stream of sound or pictures, read and decoded."""
-
-    kind: str
-    codec: str
-    start: Fraction | None
-    tags: dict[str, str]
-    packets: list[Packet] = field(default_factory=list)
-    pictures: dict[Fraction, bytes] = field(default_factory=dict)
-    sounds: list[tuple[Fraction, Fraction]] = field(default_factory=list)  # (time, length)
-    errors: int = 0
-    rate: int = 0
-    block: int = 0
-
-    @property
-    def is_pcm(self) -> bool:
-        return self.codec.startswith("pcm_")
-
-    @property
-    def end(self) -> Fraction:
-        return max(
-            (p.pts + p.duration for p in self.packets if p.pts is not None), default=Fraction(0)
-        )
-
-
 def check_copy(
     film: Path,
     messages: Sequence[dict[str, Any]],
@@ -164,174 +124,6 @@ def check_copy(
     if chunk_duration is not None:
         _check_boundaries(report, tracks, messages, zero, Fraction(str(chunk_duration)))
     return report
-
-
-# Reading
-
-
-def read_film(path: Path) -> list[Track]:
-    """Sound and pictures of a file: every packet, and what it decodes to."""
-    with av.open(str(path), options={"fflags": "+genpts"}, metadata_errors="replace") as container:
-        found = {stream.index: _track(stream) for stream in container.streams if _counts(stream)}
-        chosen = [stream for stream in container.streams if stream.index in found]
-        for stream in chosen:
-            stream.codec_context.thread_count = 1
-        for packet in container.demux(*chosen):
-            track = found[packet.stream.index]  # a flushing packet's own index is 0
-            if packet.size:
-                track.packets.append(_packet(packet, track))
-            _decode(packet, track)
-    return list(found.values())
-
-
-def _counts(stream: Any) -> bool:
-    if stream.type not in {"video", "audio"} or stream.codec_context is None:
-        return False
-    return not stream.disposition & av.stream.Disposition.attached_pic
-
-
-def _track(stream: Any) -> Track:
-    context = stream.codec_context
-    codec = av.codec.Codec(context.name, "r").canonical_name
-    codec = "mp3" if codec == "mp2" else codec  # one MPEG-1 audio to MP4, told apart by frames
-    tags = {"language": stream.metadata.get("language") or "und"}
-    if stream.type == "video":
-        tags |= {
-            "size": f"{context.width}x{context.height}",
-            "pixel shape": str(stream.sample_aspect_ratio or Fraction(1)),
-            "colours": f"{context.color_primaries}/{context.color_trc}/{context.colorspace}",
-            "range": str(context.color_range),
-            "hvc1": str(context.codec_tag == "hvc1"),
-        }
-    extradata = bytes(context.extradata or b"")
-    track = Track(
-        stream.type,
-        codec,
-        None if stream.start_time is None else stream.start_time * stream.time_base,
-        tags,
-    )
-    if codec in {"h264", "hevc"} and extradata[:1] != b"\x01":
-        tags["annex b"] = "yes"
-    if stream.type == "audio":
-        track.rate = context.sample_rate
-        track.block = context.channels * max(context.format.bits // 8, 1) if context.format else 0
-        if codec.startswith("pcm_"):
-            digits = "".join(filter(str.isdigit, codec.split("_")[1]))
-            track.block = context.channels * int(digits or 8) // 8
-    return track
-
-
-def _packet(packet: Any, track: Track) -> Packet:
-    data = bytes(packet)
-    duration = (packet.duration or 0) * packet.time_base
-    return Packet(
-        hashlib.sha256(_normalise(data, track)).digest(),
-        None if packet.pts is None else packet.pts * packet.time_base,
-        Fraction(duration),
-        packet.is_keyframe,
-        packet.is_discard,
-        data if track.is_pcm else b"",
-    )
-
-
-def _normalise(data: bytes, track: Track) -> bytes:
-    """The payload without what containers wrap it in."""
-    if track.codec in {"h264", "hevc"}:
-        units = _annex_b(data) if "annex b" in track.tags else _length_prefixed(data)
-        if track.codec == "h264":
-            kept = [unit for unit in units if unit and unit[0] & 31 not in {7, 8, 9}]
-        else:
-            kept = [unit for unit in units if unit and unit[0] >> 1 & 63 not in {32, 33, 34, 35}]
-        return b"".join(len(unit).to_bytes(4, "big") + unit for unit in kept)
-    if track.codec == "aac" and len(data) > 7 and data[0] == 0xFF and data[1] & 0xF6 == 0xF0:
-        length = (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5
-        if length == len(data):
-            return data[7 if data[1] & 1 else 9 :]
-    if track.codec == "av1":
-        return b"".join(_av1_units(data))
-    return data
-
-
-def _annex_b(data: bytes) -> Iterator[bytes]:
-    for part in data.split(b"\x00\x00\x01"):
-        yield part.rstrip(b"\x00")
-
-
-def _length_prefixed(data: bytes) -> Iterator[bytes]:
-    at = 0
-    while at + 4 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        yield data[at + 4 : at + 4 + size].rstrip(b"\x00")
-        at += 4 + size
-
-
-def _av1_units(data: bytes) -> Iterator[bytes]:
-    """OBUs but temporal delimiters, redundant headers, tile lists and padding."""
-    at = 0
-    while at < len(data):
-        start, header = at, data[at]
-        at += 2 if header & 4 else 1
-        size = shift = 0
-        if header & 2:
-            while True:
-                byte = data[at]
-                size |= (byte & 127) << shift
-                at, shift = at + 1, shift + 7
-                if byte < 128:
-                    break
-        else:
-            size = len(data) - at
-        at += size
-        if header >> 3 & 15 not in {2, 7, 8, 15}:
-            yield data[start:at]
-
-
-def _decode(packet: Any, track: Track) -> None:
-    try:
-        frames = packet.decode()
-    except av.error.FFmpegError:
-        track.errors += 1
-        return
-    for frame in frames:
-        if frame.pts is None:
-            continue
-        time = frame.pts * frame.time_base
-        if track.kind == "video":
-            track.pictures[time] = _picture_hash(frame)
-            turn = frame.rotation % 360
-            track.tags["rotation"] = str(turn)
-        else:
-            track.sounds.append((time, Fraction(frame.samples, frame.sample_rate)))
-
-
-def _picture_hash(frame: Any) -> bytes:
-    digest = hashlib.md5(frame.format.name.encode(), usedforsecurity=False)
-    deep = 2 if frame.format.components[0].bits > 8 else 1
-    for plane in frame.planes:
-        view, stride, width = memoryview(plane), plane.line_size, plane.width * deep
-        for row in range(plane.height):
-            digest.update(view[row * stride : row * stride + width])
-    return digest.digest()
-
-
-def film_start(tracks: list[Track]) -> Fraction:
-    """The time stamp of film time zero; see the module's docstring."""
-    starts = [start for track in tracks if (start := _start(track)) is not None]
-    if not starts:
-        return Fraction(0)
-    first, own = min(starts), _start(_reference(tracks))
-    own = first if own is None else own
-    return own if first < 0 <= own <= first + PRIMING else first
-
-
-def _start(track: Track) -> Fraction | None:
-    if track.start is not None:
-        return track.start
-    return min((p.pts for p in track.packets if p.pts is not None), default=None)
-
-
-def _reference(tracks: list[Track]) -> Track:
-    return next((track for track in tracks if track.kind == "video"), tracks[0])
 
 
 Chunk = dict[int, Track]
@@ -409,25 +201,6 @@ def _check_file(report: Report, number: int, path: Path, told: str) -> None:
         report.say(f"chunk {number}: its boxes are {boxes}")
     elif boxes.index("moov") > boxes.index("mdat"):
         report.say(f"chunk {number}: moov comes after mdat")
-
-
-def top_boxes(path: Path) -> list[str]:
-    """Types of the outermost boxes of an MP4 file."""
-    found = []
-    with path.open("rb") as content:
-        end = content.seek(0, 2)
-        at = 0
-        while at + 8 <= end:
-            content.seek(at)
-            head = content.read(16)
-            size = int.from_bytes(head[:4], "big")
-            if size == 1:
-                size = int.from_bytes(head[8:], "big")
-            found.append(head[4:8].decode("latin-1"))
-            if size < 8:
-                break
-            at += size
-    return found
 
 
 def _check_packets(report: Report, tracks: list[Track], chunks: list[Chunk]) -> None:
@@ -550,7 +323,7 @@ def _check_starts(
     zero: Fraction,
 ) -> None:
     """A chunk begins with a key frame, at its own time zero, and says truly when that is."""
-    reference = tracks.index(_reference(tracks))
+    reference = tracks.index(reference_of(tracks))
     pairs: dict[int, tuple[Packet, Packet]] = {}
     for at, source, packet in _all_pairs(tracks[reference], reference, chunks):
         pairs.setdefault(at, (source, packet))
@@ -720,7 +493,7 @@ def _check_tiling(
             report.say(f"chunk {message['chunk_id']}: time_offset is {message['time_offset']}")
     told = Fraction(messages[-1]["end_time"])
     ends = _film_ends(tracks, zero)
-    slack = max(TOLERANCE, _last_gap(_reference(tracks)))
+    slack = max(TOLERANCE, _last_gap(reference_of(tracks)))
     if all(abs(told - end) > slack for end in ends):
         report.say(
             f"the film is said to end at {float(told):.3f}; it ends at "
@@ -730,7 +503,7 @@ def _check_tiling(
 
 def _film_ends(tracks: list[Track], zero: Fraction) -> list[Fraction]:
     """Its pictures' end, and its sound's where that is no more than a little longer."""
-    reference = _reference(tracks).end - zero
+    reference = reference_of(tracks).end - zero
     longest = max(track.end for track in tracks) - zero
     return [longest] if longest - reference > OUTLAST else [reference, longest]
 
@@ -754,7 +527,7 @@ def _check_boundaries(
 
     The film's first key frame may be left out: a chunk before it would have no picture.
     """
-    reference = _reference(tracks)
+    reference = reference_of(tracks)
     keys = sorted(p.pts - zero for p in reference.packets if p.key and p.pts is not None)
     ends = _film_ends(tracks, zero)
     near, shortest = TOLERANCE, wanted / 2

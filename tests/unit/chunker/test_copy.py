@@ -6,7 +6,7 @@ That every packet is in one chunk at its own time is for `test_corpus.py`.
 import hashlib
 from pathlib import Path
 
-import checker
+import demuxed
 import pytest
 
 
@@ -22,7 +22,7 @@ def test_the_certificate_counts_what_is_in_the_film(make_film, run_chunker, name
     """The corpus has the chunks judged from outside; this is what the program says of itself."""
     film = make_film(name, **({"seconds": 7.0} | features))
     certificate = run_chunker(film, 2).outcome["integrity"]
-    tracks = checker.read_film(film)
+    tracks = demuxed.read_film(film)
     assert certificate["packets_in"] == sum(len(track.packets) for track in tracks)
     assert certificate["bytes_in"] == certificate["bytes_out"] > 0
     assert [stream["kind"] for stream in certificate["streams"]] == [t.kind for t in tracks]

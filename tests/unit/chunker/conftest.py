@@ -1,31 +1,18 @@
 """Films to cut, made once a session, and a way to cut them as a person at a terminal does."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import films
 import pytest
 
 ROOT = Path(__file__).parents[3]
-
-
-def _load_films() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("m0_test_films", ROOT / "tests/films.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-FILMS = _load_films()
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +22,7 @@ def make_film(tmp_path_factory: pytest.TempPathFactory):
 
     def make(name: str, **features: Any) -> Path:
         path = directory / name
-        return path if path.exists() else FILMS.make_film(path, FILMS.Film(**features))
+        return path if path.exists() else films.make_film(path, films.Film(**features))
 
     return make
 
@@ -90,39 +77,125 @@ def build_request(film: Path | str, directory: Path, duration: float, **preproce
     }
 
 
+def start(
+    film: Path | str, directory: Path, duration: float, env: dict | None, preprocessing: dict
+) -> subprocess.Popen:
+    """`m0-chunker --request`, its output piped."""
+    request = directory / "request.json"
+    request.write_text(json.dumps(build_request(film, directory, duration, **preprocessing)))
+    return subprocess.Popen(
+        [sys.executable, "-m", "m0_chunker.cli", "--request", str(request)],
+        env=environment(directory, **(env or {})),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen, directory: Path) -> Run:
+    """Wait for its end."""
+    stdout, stderr = process.communicate(timeout=60)
+    log = directory / "termination-log"
+    return Run(
+        process.returncode,
+        [json.loads(line) for line in stdout.splitlines()],
+        json.loads(log.read_text()) if log.exists() else {},
+        stderr,
+        directory,
+        [entry.name for entry in (directory / "scratch").iterdir()],
+    )
+
+
 @pytest.fixture
 def start_chunker(tmp_path: Path):
     """`start_chunker(film, duration, env={…}, fps=…)` → a process, its output piped."""
 
-    def start(film: Path | str, duration: float, env: dict | None = None, **preprocessing):
-        request = tmp_path / "request.json"
-        request.write_text(json.dumps(build_request(film, tmp_path, duration, **preprocessing)))
-        return subprocess.Popen(
-            [sys.executable, "-m", "m0_chunker.cli", "--request", str(request)],
-            env=environment(tmp_path, **(env or {})),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def run(film: Path | str, duration: float, env: dict | None = None, **preprocessing):
+        return start(film, tmp_path, duration, env, preprocessing)
 
-    return start
+    return run
 
 
 @pytest.fixture
-def run_chunker(start_chunker, tmp_path: Path):
+def run_chunker(tmp_path: Path):
     """As `start_chunker`, to its end → `Run`."""
 
     def run(film: Path | str, duration: float, env: dict | None = None, **preprocessing) -> Run:
-        process = start_chunker(film, duration, env, **preprocessing)
-        stdout, stderr = process.communicate(timeout=60)
-        log = tmp_path / "termination-log"
-        return Run(
-            process.returncode,
-            [json.loads(line) for line in stdout.splitlines()],
-            json.loads(log.read_text()) if log.exists() else {},
-            stderr,
-            tmp_path,
-            [entry.name for entry in (tmp_path / "scratch").iterdir()],
-        )
+        return finish(start(film, tmp_path, duration, env, preprocessing), tmp_path)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def start_chunker_in():
+    """`start_chunker_in(directory, film, duration)` → a process, for runs that tests share."""
+
+    def run(directory: Path, film: Path, duration: float) -> subprocess.Popen:
+        return start(film, directory, duration, None, {})
+
+    return run
+
+
+@dataclass
+class Measured(Run):
+    """A run and what it took.
+
+    Attributes:
+        seconds: from start to end; the limit itself when it had to be killed.
+        rss_bytes: the most memory it had at once.
+        stdout: chunk messages, as text.
+    """
+
+    seconds: float = 0.0
+    rss_bytes: int = 0
+    stdout: str = ""
+
+
+def _peak_rss(pid: int) -> int:
+    """The most memory so far, bytes; wait4's figure would count the tester's own, before exec."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    lines = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(lines[0].split()[1]) * 1024 if lines else 0
+
+
+@pytest.fixture
+def measure_chunker(tmp_path: Path):
+    """`measure_chunker(film, duration, limit_s)` → `Measured`; killed at the limit."""
+
+    def measure(film: Path | str, duration: float, limit_s: float) -> Measured:
+        request = tmp_path / "request.json"
+        request.write_text(json.dumps(build_request(film, tmp_path, duration)))
+        texts = [tmp_path / "stdout", tmp_path / "stderr"]
+        started = time.monotonic()
+        with texts[0].open("wb") as stdout, texts[1].open("wb") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "m0_chunker.cli", "--request", str(request)],
+                env=environment(tmp_path),
+                stdout=stdout,
+                stderr=stderr,
+            )
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, _peak_rss(process.pid))
+            if time.monotonic() - started > limit_s:
+                process.kill()
+                process.wait()
+            time.sleep(0.005)
+        said = [text.read_text(errors="replace") for text in texts]
+        log = tmp_path / "termination-log"
+        return Measured(
+            process.returncode,
+            [json.loads(line) for line in said[0].splitlines()],
+            json.loads(log.read_text()) if log.exists() else {},
+            said[1],
+            tmp_path,
+            [entry.name for entry in (tmp_path / "scratch").iterdir()],
+            time.monotonic() - started,
+            peak,
+            said[0],
+        )
+
+    return measure

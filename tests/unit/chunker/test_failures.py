@@ -1,7 +1,9 @@
-"""What can't be cut: a code, a sentence, the right exit code, nothing left behind."""
+"""What can't be cut: a code, a sentence, the right exit code, nothing left behind.
+
+Files that want to do harm are in `test_hostile.py`.
+"""
 
 import json
-import random
 import signal
 import subprocess
 import sys
@@ -29,34 +31,26 @@ def test_directory(run_chunker, tmp_path):
 
 
 BODIES = {
-    "empty": b"",
-    "noise": random.Random(1).randbytes(300_000),
     "text": b"It was a dark and stormy night.\n" * 500,
-    "playlist": b"#EXTM3U\n#EXT-X-VERSION:3\n"
-    b"#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nOTHER\n#EXT-X-ENDLIST\n",
-    "concat script": b"ffconcat version 1.0\nfile 'OTHER'\n",
-    "svg": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='OTHER'/></svg>",
     "raw pictures": b"YUV4MPEG2 W16 H16 F25:1 Ip A1:1 C420jpeg\n" + (b"FRAME\n" + bytes(384)) * 50,
     "half an mp4 header": b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41",
 }
 
 
 @pytest.mark.parametrize("kind", BODIES)
-def test_no_film(run_chunker, make_film, tmp_path, kind):
-    other = make_film("short.mp4", seconds=1.0)
+def test_no_film(run_chunker, tmp_path, kind):
     path = tmp_path / "film.mp4"
-    path.write_bytes(BODIES[kind].replace(b"OTHER", str(other).encode()))
+    path.write_bytes(BODIES[kind])
     run = run_chunker(path, 2)
     check(run, "NOT_MEDIA", 65, "film.mp4")
     assert run.messages == []
     assert run.outcome["failure"]["stage"] == "probe"
 
 
-@pytest.mark.parametrize("part", [0.3, 0.9])
-def test_cut_off_before_anything_is_announced(run_chunker, make_film, tmp_path, part):
+def test_cut_off_before_anything_is_announced(run_chunker, make_film, tmp_path):
     film = make_film("front.mp4", seconds=7.0, options=(("movflags", "faststart"),))
     path = tmp_path / "cut.mp4"
-    path.write_bytes(film.read_bytes()[: int(film.stat().st_size * part)])
+    path.write_bytes(film.read_bytes()[: int(film.stat().st_size * 0.9)])
     run = run_chunker(path, 2)
     check(run, "SOURCE_CORRUPT", 65, "cut off")
     assert run.messages == []
@@ -67,13 +61,6 @@ def test_index_missing(run_chunker, make_film, tmp_path):
     path = tmp_path / "cut.mp4"
     path.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
     check(run_chunker(path, 2), "NOT_MEDIA", 65, "index is missing")
-
-
-def test_cut_off_mkv_is_noticed_at_its_end(run_chunker, make_film, tmp_path):
-    film = make_film("film.mkv", seconds=7.0, audio_tracks=2)
-    path = tmp_path / "cut.mkv"
-    path.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
-    check(run_chunker(path, 2), "SOURCE_CORRUPT", 65, "header")
 
 
 def test_destination_is_a_file(run_chunker, make_film, tmp_path):

@@ -205,9 +205,10 @@ class _Watch:
             return 0
         for path in candidates:
             try:
-                if path.parent == self._descriptors:
-                    if not str(path.readlink()).startswith(str(self._scratch)):
-                        continue
+                # Of open files only those in the scratch directory, named or not.
+                target = path.readlink() if path.parent == self._descriptors else path
+                if not str(target).startswith(str(self._scratch)):
+                    continue
                 entry = path.stat()
             except OSError:
                 continue

@@ -60,8 +60,8 @@ def draw(panels: Sequence[Bars], title: str, subtitle: str) -> str:
         top += height
     lines = "\n".join(body)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top}" '
-        f'width="{WIDTH}" height="{top}" role="img">\n<title>{escape(title)}</title>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top - HEAD}" '
+        f'width="{WIDTH}" height="{top - HEAD}" role="img">\n<title>{escape(title)}</title>\n'
         f"<style>{STYLE}</style>\n{lines}\n</svg>\n"
     )
 
@@ -75,16 +75,16 @@ def _panel(panel: Bars, top: int) -> tuple[list[str], int]:
     group = len(panel.series) * (BAR + GAP) + GROUP_GAP
     height = len(panel.rows) * group
     bottom = top + height
-    out = [f'<text x="16" y="{top - 14}" class="ours">{escape(panel.title)}</text>']
-    out += _legend(panel, top - 14)
+    out = [f'<text x="16" y="{top - 16}" class="ours">{escape(panel.title)}</text>']
+    out += _legend(panel, top - 16)
     out += _grid(scale, top, bottom)
     x = scale.at(panel.limit)
-    out.append(f'<line class="one" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>')
+    out.append(f'<line class="one" x1="{x:.1f}" x2="{x:.1f}" y1="{top - 12}" y2="{bottom}"/>')
     text = escape(panel.limit_text)
-    out.append(f'<text class="small" x="{x + 5:.1f}" y="{bottom - 4}">{text}</text>')
+    out.append(f'<text class="small" x="{x + 5:.1f}" y="{top - 2}">{text}</text>')
     for index, (label, row) in enumerate(panel.rows):
         out += _group(panel, scale, top + index * group, label, row)
-    return out, height + BOTTOM + HEAD + 8
+    return out, height + BOTTOM + HEAD
 
 
 def _legend(panel: Bars, y: int) -> list[str]:

@@ -107,7 +107,10 @@ class Report:
         films = [self._films.bytes(), self._films.separate()]
         rows = remote.run_all(self._ffmpeg, films, min(self._rounds, 3))
         title = f"## From S3 and back, over a slow wire, {remote.CHUNKS} chunks"
-        limits = "Limits are for each connection, delays for each request."
+        limits = (
+            "Limits are for each connection, delays for each request; CPU of the usual way is "
+            "ffmpeg's alone."
+        )
         yield f"{title}\n\n{limits}\n\n{remote.to_table(rows)}"
 
     def _big(self) -> Iterator[str]:

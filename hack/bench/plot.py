@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, LEFT, RIGHT = 860, 214, 92
-BAR, GAP, GROUP_GAP, TOP, BOTTOM, HEAD = 13, 2, 11, 86, 30, 34
+BAR, GAP, GROUP_GAP, TOP, BOTTOM, HEAD = 13, 2, 11, 88, 30, 38
 
 STYLE = """
   text { font: 12.5px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif;
@@ -79,9 +79,9 @@ def _panel(panel: Bars, top: int) -> tuple[list[str], int]:
     out += _legend(panel, top - 16)
     out += _grid(scale, top, bottom)
     x = scale.at(panel.limit)
-    out.append(f'<line class="one" x1="{x:.1f}" x2="{x:.1f}" y1="{top - 12}" y2="{bottom}"/>')
+    out.append(f'<line class="one" x1="{x:.1f}" x2="{x:.1f}" y1="{top - 14}" y2="{bottom}"/>')
     text = escape(panel.limit_text)
-    out.append(f'<text class="small" x="{x + 5:.1f}" y="{top - 2}">{text}</text>')
+    out.append(f'<text class="small" x="{x + 5:.1f}" y="{top - 5}">{text}</text>')
     for index, (label, row) in enumerate(panel.rows):
         out += _group(panel, scale, top + index * group, label, row)
     return out, height + BOTTOM + HEAD

@@ -46,7 +46,7 @@ def to_table(film: Film, cost: Cost, start: Cost | None) -> str:
         f"{after.read_bytes / film.size_bytes:.3f}",
         f"{after.cpu_s / (film.size_bytes / 1e9):.2f}",
     ]
-    return table.markdown([*heads, "read / size", "CPU s / GB"], [cells])
+    return table.markdown([*heads, "read, scratch too / size", "CPU s / GB"], [cells])
 
 
 def has_room(size_bytes: int) -> bool:

@@ -11,3 +11,5 @@ lock() {
 lock requirements.lock --all-extras
 lock operator/requirements.lock --extra operator --extra gateway
 lock chunker-job/requirements.lock --extra chunker
+.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-header --no-annotate hack/bench/requirements.in -o hack/bench/requirements.lock

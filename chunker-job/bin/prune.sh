@@ -1,6 +1,7 @@
 #!/bin/sh
 # Removes from a virtual environment what the chunker never loads. Usage: prune.sh VENV
 set -eu
+here=$(cd "$(dirname "$0")" && pwd)
 site=$(echo "$1"/lib/python3*/site-packages)
 cd "$site"
 
@@ -15,6 +16,8 @@ for service in botocore/data/*/; do
         *) rm -rf "$service" ;;
     esac
 done
+
+python3 "$here/slim_botocore.py" botocore/data
 
 # C headers, Cython sources and type stubs: for building against a library, not for running it.
 find . \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.h' -o -name '*.c' \) -type f -delete

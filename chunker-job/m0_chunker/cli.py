@@ -9,6 +9,7 @@ lines on standard output; without a backend no row is written.
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     values = parser.parse_args(arguments)
     try:
-        settings = Settings()
+        settings = Settings.from_environment()
     except ValidationError as error:
         parser.error(f"environment: {_setting_problems(error)}")
     signal.signal(signal.SIGTERM, lambda *_: _leave_early(settings))
@@ -163,6 +164,9 @@ async def _run_request(settings: Settings, path: Path) -> tuple[Outcome, ExitCod
     set_up_logs(process_id=request.process_id, attempt=settings.attempt, resource=settings.resource)
     async with AsyncExitStack() as stack:
         work = await Work.open(settings, request, stack)
+        # What was made so far stays: no collection need ever look at it (see `start`).
+        gc.freeze()
+        gc.enable()
         task = asyncio.ensure_future(work.run())
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, task.cancel)

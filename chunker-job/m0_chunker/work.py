@@ -192,14 +192,15 @@ def _libavformat() -> str:
 def _open_database(settings: Settings) -> Database:
     if settings.graphql_url is None:
         return NoDatabase()
-    from m0_wire.backend import Backend, load_documents  # noqa: PLC0415 - 0.3 s of CPU
+    from m0_wire.light_backend import LightBackend  # noqa: PLC0415 - only where there is a backend
+    from m0_wire.mutations import read_documents  # noqa: PLC0415
 
     try:
-        documents = load_documents(settings.graphql_documents)
+        documents = read_documents(settings.graphql_documents)
     except ValueError as error:
         raise ChunkerError(ErrorCode.BAD_CONFIGURATION, str(error)) from error
     token = settings.graphql_token
-    backend = Backend(
+    backend = LightBackend(
         settings.graphql_url,
         documents=documents,
         token=token.get_secret_value() if token else None,

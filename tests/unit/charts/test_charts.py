@@ -9,7 +9,7 @@ import yaml
 from m0_chunker.settings import Settings as ChunkerSettings
 from m0_operator.domain.job_template import JobTemplate
 from m0_operator.settings import GatewaySettings, OperatorSettings
-from pydantic_settings import BaseSettings
+from pydantic import BaseModel
 from unit.charts.rendering import (
     DEV_STACK,
     DEV_VALUES,
@@ -153,7 +153,7 @@ def test_the_jobs_get_everything_that_was_given(full: list[Manifest]) -> None:
     assert find(full, "ConfigMap", "m0-graphql")["data"] == {MUTATION: "mutation { x }"}
 
 
-def names(model: type[BaseSettings]) -> set[str]:
+def names(model: type[BaseModel]) -> set[str]:
     return {f"M0_{field.upper()}" for field in model.model_fields}
 
 

@@ -89,16 +89,25 @@ def line_to(url: str) -> Iterator[tuple[Line, str]]:
         line.close()
 
 
-def damage(at: int) -> Callable[[int, bytes], bytes]:
-    """Flips a bit at this offset of every connection."""
-
-    def change(before: int, data: bytes) -> bytes:
-        if before <= at < before + len(data):
-            index = at - before
-            return data[:index] + bytes([data[index] ^ 1]) + data[index + 1 :]
+def damage(_before: int, data: bytes) -> bytes:
+    """Flips a bit in the middle of what is long enough to be no head of a request."""
+    if len(data) < 10_000:
         return data
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
 
-    return change
+
+def damage_once(change: Callable[[int, bytes], bytes]) -> Callable[[int, bytes], bytes]:
+    """Until it has changed something."""
+    done = threading.Event()
+
+    def once(before: int, data: bytes) -> bytes:
+        changed = data if done.is_set() else change(before, data)
+        if changed != data:
+            done.set()
+        return changed
+
+    return once
 
 
 def stall_once(at: int, seconds: float) -> Callable[[int, bytes], bytes]:

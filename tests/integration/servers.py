@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parents[2]
 S3 = ("M0_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")
@@ -81,7 +82,7 @@ class Line:
 @contextmanager
 def line_to(url: str) -> Iterator[tuple[Line, str]]:
     """(the line, the URL to use instead)."""
-    host, _, port = url.split("//")[1].split("/")[0].partition(":")
+    host, _, port = urlsplit(url).netloc.partition(":")
     line = Line(host, int(port or 80))
     try:
         yield line, url.replace(f"{host}:{port}", f"127.0.0.1:{line.port}")

@@ -10,6 +10,7 @@ import re
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
@@ -77,16 +78,15 @@ def make_store(monkeypatch):
     def make(kind: str, endpoint: str | None = None, **settings):
         for name in (*S3, *AZURE, *(f"AZURE_STORAGE_{n}" for n in ("ACCOUNT", "KEY", "SAS_TOKEN"))):
             monkeypatch.delenv(name, raising=False)
-        env = access[kind == "s3"] if not endpoint and kind == "s3" else {}
         if kind == "s3":
-            env = access[True] | ({"M0_S3_ENDPOINT_URL": endpoint} if endpoint else {})
+            env = s3_access | ({"M0_S3_ENDPOINT_URL": endpoint} if endpoint else {})
         else:
-            env = azure_env(kind, endpoint) if kind in KINDS else {}
+            env = azure_env(kind, endpoint)
         for name, value in env.items():
             monkeypatch.setenv(name, value)
         return (S3Store if kind == "s3" else AzureStore)(Settings(**settings))
 
-    access = {True: read_access(S3), False: read_access(AZURE)}
+    s3_access = read_access(S3)
     saved = azure_parts()
     monkeypatch.setitem(globals(), "azure_parts", lambda: dict(saved))
     return make
@@ -149,7 +149,7 @@ def test_what_is_put_is_there_with_what_was_said_of_it(kind, place, make_store):
 
 
 def test_a_copy_inside_the_store_is_made_and_verified(kind, place, make_store):
-    first, second, store = place(kind), place(kind), None
+    first, second = place(kind), place(kind)
     store = make_store(kind)
     source, target = (c.sibling(c.container, "a/ü ?#%+.mp4") for c in (first, second))
     store.put(source, make_body(LARGE), make_info(LARGE))
@@ -298,25 +298,25 @@ def test_one_rewritten_meanwhile_is_not_deleted(each, place, make_store):
     assert store.head(url).size_bytes == len(LARGE)
 
 
+SECRET = r"sig=|[?&]s[epv]=|AccountKey|SharedKey|Bearer"
+
+
 @pytest.mark.parametrize("kind", ["azure key", "azure sas", "azure connection string"])
-def test_no_secret_is_in_any_error(kind, place, make_store):
-    place(kind)
-    parts = azure_parts()
-    for endpoint in (f"http://127.0.0.1:9/{parts['AccountName']}", parts["BlobEndpoint"]):
-        store = make_store(kind, endpoint)
-        url = ObjectUrl("az", "", "m0-test-nosuch", "x.mp4")
-        doing = [
-            lambda s=store: s.put(url, make_body(SMALL), make_info(SMALL)),
-            lambda s=store: list(s.list(url)),
-        ]
-        if "9/" not in endpoint:
-            doing.append(lambda s=store: s.open_source(url))
-        for do in doing:
-            with pytest.raises(ChunkerError) as caught:
-                do()
-            assert not re.search(
-                r"sig=|se=|sv=|AccountKey|" + re.escape(parts["AccountKey"]), str(caught.value)
-            ), caught.value
+def test_no_secret_is_in_any_error(kind, make_store):
+    parts, url = azure_parts(), ObjectUrl("az", "", "m0-test-nosuch", "x.mp4")
+    secret = f"{SECRET}|{re.escape(parts['AccountKey'])}"
+    store = make_store(kind)
+    dead = make_store(kind, f"http://127.0.0.1:9/{parts['AccountName']}")
+    for do in (
+        partial(store.put, url, make_body(SMALL), make_info(SMALL)),
+        partial(next, store.list(url)),
+        partial(store.open_source, url),
+        partial(dead.open_source, url),
+        partial(dead.put, url, make_body(SMALL), make_info(SMALL)),
+    ):
+        with pytest.raises(ChunkerError) as caught:
+            do()
+        assert not re.search(secret, str(caught.value)), caught.value
 
 
 def test_versions_of_a_source(place, make_store):

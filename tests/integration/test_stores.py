@@ -18,7 +18,7 @@ from integration.servers import AZURE, S3, damage, damage_once, line_to, read_ac
 from m0_chunker.chunk import ChunkBody
 from m0_chunker.errors import ChunkerError
 from m0_chunker.settings import Settings
-from m0_chunker.storage import s3_upload
+from m0_chunker.storage import s3_client, s3_upload
 from m0_chunker.storage.azure import AzureStore
 from m0_chunker.storage.base import ObjectInfo
 from m0_chunker.storage.file import FileStore
@@ -217,6 +217,34 @@ def test_damaged_bytes_are_refused(each, place, make_store, monkeypatch, parts):
         assert not uploads.get("Uploads")
     store.put(url, make_body(data), make_info(data))
     assert read_all(store.open_source(url)) == data
+
+
+def test_without_a_signed_payload_the_checksum_alone_protects(place, make_store, monkeypatch):
+    """As behind https, where botocore signs no payload."""
+    monkeypatch.setattr(s3_client._DigestAuth, "payload", lambda *_: "UNSIGNED-PAYLOAD")
+    container = place("s3")
+    url = container.sibling(container.container, "x.mp4")
+    with line_to(url_of("s3")) as (line, endpoint):
+        make_store("s3", endpoint).put(url, make_body(SMALL), make_info(SMALL))
+        line.to_server = damage
+        with pytest.raises(ChunkerError, match=r"Digest|Mismatch"):
+            make_store("s3", endpoint).put(url, make_body(SMALL), make_info(SMALL))
+
+
+def test_a_body_is_read_once_and_hashed_by_nobody(place, make_store, monkeypatch):
+    read = []
+    pread = ChunkBody.pread
+
+    def count(self, offset, size):
+        data = pread(self, offset, size)
+        read.append(len(data))
+        return data
+
+    monkeypatch.setattr(ChunkBody, "pread", count)
+    container, store = place("s3"), make_store("s3")
+    body = make_body(LARGE)
+    store.put(container.sibling(container.container, "x.mp4"), body, make_info(LARGE))
+    assert sum(read) == len(LARGE)
 
 
 def test_bytes_damaged_once_are_sent_again(each, place, make_store):

@@ -220,7 +220,6 @@ def test_damaged_bytes_are_refused(each, place, make_store, monkeypatch, parts):
 
 
 def test_without_a_signed_payload_the_checksum_alone_protects(place, make_store, monkeypatch):
-    """As behind https, where botocore signs no payload."""
     monkeypatch.setattr(s3_client._DigestAuth, "payload", lambda *_: "UNSIGNED-PAYLOAD")
     container = place("s3")
     url = container.sibling(container.container, "x.mp4")

@@ -55,12 +55,12 @@ class _DigestAuth(botocore.auth.S3SigV4Auth):
     """S3's signature; where the body's SHA-256 is known already it is not computed again.
 
     The checksum header and the payload hash are the same digest in two spellings.
-    botocore would read the whole body once more for the second, over plain http.
+    botocore would read the whole body once more for the second.
     """
 
     def payload(self, request: Any) -> str:
         digest = request.headers.get(_DIGEST_HEADER)
-        if digest is None or request.url.startswith("https"):
+        if digest is None:
             return str(super().payload(request))
         return base64.b64decode(digest).hex()
 

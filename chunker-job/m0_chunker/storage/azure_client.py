@@ -64,7 +64,7 @@ class Account:
             "read_timeout": READ_TIMEOUT_S,
             # The library's own waits 15 s before the second attempt.
             "retry_policy": ExponentialRetry(
-                initial_backoff=0.3, increment_base=1.3, retry_total=3, random_jitter_range=0.3
+                initial_backoff=0, increment_base=2, retry_total=3, random_jitter_range=1
             ),
             "max_single_put_size": BLOCK_BYTES,
             "max_block_size": BLOCK_BYTES,

@@ -95,6 +95,40 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
+{{/* What Jobs and sweeper need to know of the stores, as EnvVar objects; credentials are apart. */}}
+{{- define "m0.storeEnv" -}}
+- name: M0_CACHE_TTL_HOURS
+  value: {{ .Values.cache.ttlHours | toString | quote }}
+{{- if not .Values.cache.tagging }}
+- name: M0_CACHE_TAGGING
+  value: "false"
+{{- end }}
+{{- with .Values.s3.endpointUrl }}
+- name: M0_S3_ENDPOINT_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- if ne .Values.s3.addressingStyle "auto" }}
+- name: M0_S3_ADDRESSING_STYLE
+  value: {{ .Values.s3.addressingStyle }}
+{{- end }}
+{{- with .Values.s3.sse }}
+- name: M0_S3_SSE
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.s3.sseKmsKeyId }}
+- name: M0_S3_SSE_KMS_KEY_ID
+  value: {{ . | quote }}
+{{- end }}
+{{- if .Values.s3.requesterPays }}
+- name: M0_S3_REQUESTER_PAYS
+  value: "true"
+{{- end }}
+{{- with .Values.azure.account }}
+- name: AZURE_STORAGE_ACCOUNT
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+
 {{/*
 The Jobs' template, as JSON: the operator's m0_operator/domain/job_template.py reads it and refuses
 keys that it doesn't know.
@@ -106,11 +140,10 @@ keys that it doesn't know.
   (include "m0.brokerEnv" . | fromYamlArray)
   (list
     (dict "name" "M0_RESULTS_QUEUE" "value" $values.queues.results)
-    (dict "name" "M0_PROGRESS_QUEUE" "value" $values.queues.progress)
-    (dict "name" "M0_CACHE_TTL_HOURS" "value" (toString $values.cache.ttlHours)))
+    (dict "name" "M0_PROGRESS_QUEUE" "value" $values.queues.progress))
+  (include "m0.storeEnv" . | fromYamlArray)
   (include "m0.backendEnv" . | fromYamlArray)
 -}}
-{{- with $values.s3.endpointUrl }}{{ $env = append $env (dict "name" "M0_S3_ENDPOINT_URL" "value" .) }}{{ end -}}
 {{- $envFrom := list -}}
 {{- with $values.stores.existingSecret }}{{ $envFrom = append $envFrom (dict "secretRef" (dict "name" .)) }}{{ end -}}
 {{- $volumes := $chunker.extraVolumes -}}

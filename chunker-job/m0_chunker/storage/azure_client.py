@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError, HttpResponseError
-from azure.storage.blob import BlobServiceClient, generate_blob_sas
+from azure.storage.blob import BlobServiceClient, ExponentialRetry, generate_blob_sas
 from m0_contract.errors import ErrorCode, Stage
 
 from m0_chunker.errors import ChunkerError, ThrottledError
@@ -62,7 +62,10 @@ class Account:
         options = {
             "connection_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": READ_TIMEOUT_S,
-            "retry_total": 3,
+            # The library's own waits 15 s before the second attempt.
+            "retry_policy": ExponentialRetry(
+                initial_backoff=0, increment_base=2, retry_total=3, random_jitter_range=1
+            ),
             "max_single_put_size": BLOCK_BYTES,
             "max_block_size": BLOCK_BYTES,
         }
@@ -182,4 +185,6 @@ def status_of(error: AzureError) -> int:
 def name_of(error: AzureError) -> str:
     """Azure's own code, else the kind of error."""
     code = getattr(error, "error_code", None)
+    if "contentMD5" in str(error.message):  # Azurite has a code of its own for it
+        return "Md5Mismatch"
     return str(getattr(code, "value", code) or type(error).__name__)

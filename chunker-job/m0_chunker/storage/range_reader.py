@@ -23,7 +23,7 @@ SPAN_BYTES = 4 * 2**20
 FIRST_SPAN_BYTES = 256 * 1024
 """The largest and the smallest request."""
 
-BUFFER_BYTES = 48 * 2**20
+BUFFER_BYTES = 32 * 2**20
 """All spans together, those under way included."""
 
 AHEAD = 3
@@ -205,9 +205,9 @@ class RangeReader:
         return True
 
     def _may_prefetch(self, length: int) -> bool:
-        """Half of the memory at most is for what nobody has asked for yet."""
+        """A quarter of the memory at most is for what nobody has asked for yet."""
         unread = sum(span.length for span in self._spans.values() if not span.touched)
-        return unread + length <= self._budget // 2 and self._make_room(length, unread=False)
+        return unread + length <= self._budget // 4 and self._make_room(length, unread=False)
 
     def _is_past(self, span: _Span) -> bool:
         """Whether reading went on beyond it, far enough that it won't come back."""

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -42,7 +43,9 @@ _DAMAGED_ATTEMPTS = 3
 class _Body:
     """A `RangeStream` over an answer."""
 
-    def __init__(self, answer: dict[str, Any], doing: str) -> None:
+    def __init__(self, answer: dict[str, Any], doing: str, patience_s: float) -> None:
+        with suppress(AttributeError):  # it has come already
+            answer["Body"].set_socket_timeout(patience_s)
         # botocore's own wrapper reads on until all that was asked for has come: a trickle
         # would go unnoticed.
         self._raw: Any = answer["Body"]._raw_stream  # noqa: SLF001
@@ -104,7 +107,7 @@ class S3Store:
 
         def open_range(offset: int, length: int) -> RangeStream:
             try:
-                return _Body(ask(offset, length, IfMatch=etag), doing)
+                return _Body(ask(offset, length, IfMatch=etag), doing, self._pace.window_s)
             except S3_ERRORS as error:
                 raise translate(error, doing=doing, stage=Stage.SOURCE) from error
 
@@ -112,7 +115,9 @@ class S3Store:
         total = answer.get("ContentRange", "").rpartition("/")[2] or answer["ContentLength"]
         identity = f"{etag} {answer.get('VersionId', '')}".rstrip()
         pump = Pump(open_range, pace=self._pace)
-        return RangeReader(int(total), identity, pump, first=_Body(answer, doing))
+        return RangeReader(
+            int(total), identity, pump, first=_Body(answer, doing, self._pace.window_s)
+        )
 
     def head(self, url: ObjectUrl, *, listed: bool = False) -> StoredObject | None:
         """See `Store`."""

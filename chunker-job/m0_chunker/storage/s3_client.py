@@ -55,18 +55,19 @@ class _DigestAuth(botocore.auth.S3SigV4Auth):
     """S3's signature; where the body's SHA-256 is known already it is not computed again.
 
     The checksum header and the payload hash are the same digest in two spellings.
-    botocore would read the whole body once more for the second, over plain http.
+    botocore would read the whole body once more for the second.
     """
 
     def payload(self, request: Any) -> str:
         digest = request.headers.get(_DIGEST_HEADER)
-        if digest is None or request.url.startswith("https"):
+        if digest is None:
             return str(super().payload(request))
         return base64.b64decode(digest).hex()
 
 
 def _choose_signer(signature_version: object, **_: object) -> str | None:
-    return _SIGNATURE if signature_version == "s3v4" else None
+    """Asked before botocore's own handler, which makes `s3v4` of `v4`."""
+    return _SIGNATURE if signature_version in {"v4", "s3v4"} else None
 
 
 def make_client(settings: "Settings") -> Any:
@@ -100,7 +101,7 @@ def make_client(settings: "Settings") -> Any:
         raise ChunkerError(ErrorCode.BAD_CONFIGURATION, f"S3 settings: {error}") from error
     # Only for uploads: a presigned URL, should there ever be one, has its own signer.
     for operation in ("PutObject", "UploadPart"):
-        client.meta.events.register(f"choose-signer.s3.{operation}", _choose_signer)
+        client.meta.events.register_first(f"choose-signer.s3.{operation}", _choose_signer)
     return client
 
 

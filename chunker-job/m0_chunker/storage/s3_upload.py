@@ -1,8 +1,8 @@
 """Puts one object into S3: whole, or in parts that travel side by side.
 
-What the store checks: every body comes with the header x-amz-checksum-sha256 and, over
-plain http, with the same digest as the signed payload hash. AWS and SeaweedFS check both;
-a server that ignores the first still has to check the second, or TLS did.
+What the store checks: every body comes with its SHA-256 as the header x-amz-checksum-sha256
+and as the signed payload hash. AWS and SeaweedFS check both; a server that ignores the
+first still has to check the second.
 """
 
 import base64

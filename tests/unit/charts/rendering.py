@@ -42,9 +42,12 @@ def find(manifests: list[Manifest], kind: str, name: str | None = None) -> Manif
 
 
 def pods(manifests: list[Manifest]) -> list[tuple[str, Manifest]]:
-    """(name, pod spec) of every Deployment."""
-    return [
-        (manifest["metadata"]["name"], manifest["spec"]["template"]["spec"])
-        for manifest in manifests
-        if manifest["kind"] == "Deployment"
-    ]
+    """(name, pod spec) of every Deployment and CronJob."""
+    found = []
+    for manifest in manifests:
+        spec = manifest.get("spec", {})
+        if manifest["kind"] == "CronJob":
+            spec = spec["jobTemplate"]["spec"]
+        if manifest["kind"] in {"Deployment", "CronJob"}:
+            found.append((manifest["metadata"]["name"], spec["template"]["spec"]))
+    return found

@@ -44,6 +44,24 @@ EVERYTHING = {
         "extraVolumes": [{"name": "ca", "secret": {"secretName": "ca"}}],
         "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
     },
+    "s3": {
+        "endpointUrl": "https://s3",
+        "addressingStyle": "virtual",
+        "sse": "aws:kms",
+        "sseKmsKeyId": "key",
+        "requesterPays": True,
+    },
+    "azure": {"account": "films"},
+    "stores": {"existingSecret": "stores"},
+    "cache": {
+        "tagging": False,
+        "lifecycle": True,
+        "sweeper": {
+            "enabled": True,
+            "containers": ["s3://cache", "az://cache"],
+            "podLabels": {"azure.workload.identity/use": "true"},
+        },
+    },
     "operator": {"nodeSelector": {"a": "b"}, "podLabels": {"x": "y"}, "podAnnotations": {"x": "y"}},
     "gateway": {"tolerations": [{"operator": "Exists"}], "podLabels": {"x": "y"}},
 }
@@ -114,7 +132,7 @@ def test_every_pod_meets_pod_security_restricted(
             assert security["capabilities"] == {"drop": ["ALL"]}, name
             assert container["resources"]["requests"].keys() == {"cpu", "memory"}, name
             assert "memory" in container["resources"]["limits"], name
-            assert container["readinessProbe"], name
+            assert ("readinessProbe" in container) == (name != "m0-sweeper")
 
 
 def test_only_the_operator_has_a_token_and_rights(dev: list[Manifest]) -> None:
@@ -153,6 +171,59 @@ def test_the_jobs_get_everything_that_was_given(full: list[Manifest]) -> None:
     assert find(full, "ConfigMap", "m0-graphql")["data"] == {MUTATION: "mutation { x }"}
 
 
+def test_jobs_and_sweeper_reach_the_stores_alike(full: list[Manifest]) -> None:
+    (container,) = dict(pods(full))["m0-sweeper"]["containers"]
+    template = job_template(full)
+    wanted = {
+        "M0_S3_ENDPOINT_URL": "https://s3",
+        "M0_S3_ADDRESSING_STYLE": "virtual",
+        "M0_S3_SSE": "aws:kms",
+        "M0_S3_SSE_KMS_KEY_ID": "key",
+        "M0_S3_REQUESTER_PAYS": "true",
+        "M0_CACHE_TAGGING": "false",
+        "M0_CACHE_TTL_HOURS": "24",
+        "AZURE_STORAGE_ACCOUNT": "films",
+    }
+    for place in (container, template):
+        env = {entry["name"]: entry.get("value") for entry in place["env"]}
+        assert wanted.items() <= env.items()
+        assert {"secretRef": {"name": "stores"}} in place["envFrom"]
+        assert "/ca" in {
+            mount["mountPath"]
+            for mount in (*place.get("volumeMounts", []), *place.get("extraVolumeMounts", []))
+        }
+
+
+def test_the_sweeper_has_no_token_and_sweeps_what_is_named(full: list[Manifest]) -> None:
+    pod = dict(pods(full))["m0-sweeper"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["serviceAccountName"] == "m0-chunker"
+    assert pod["restartPolicy"] == "Never"
+    (container,) = pod["containers"]
+    assert container["command"] == ["m0-chunker"]
+    assert container["args"] == ["sweep", "--lifecycle", "s3://cache", "az://cache"]
+    assert "M0_AMQP_URL" not in {entry["name"] for entry in container["env"]}
+    cron = find(full, "CronJob")
+    assert cron["spec"]["concurrencyPolicy"] == "Forbid"
+    labels = cron["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+    assert labels["azure.workload.identity/use"] == "true"
+
+
+def test_the_sweeper_is_off_until_it_is_asked_for(dev: list[Manifest]) -> None:
+    assert not [manifest for manifest in dev if manifest["kind"] == "CronJob"]
+    result = run_helm("template", "m0", OPERATOR, *DEV, "--set", "cache.sweeper.enabled=true")
+    assert "cache.sweeper.containers={s3://BUCKET}" in result.stderr
+
+
+def test_the_sweeper_renders_as_reviewed(full: list[Manifest]) -> None:
+    """M0_UPDATE_GOLDEN=1 rewrites the file; review the difference."""
+    text = yaml.safe_dump(find(full, "CronJob"), sort_keys=True)
+    golden = GOLDEN / "m0-sweeper.yaml"
+    if os.environ.get("M0_UPDATE_GOLDEN"):
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
 def names(model: type[BaseModel]) -> set[str]:
     return {f"M0_{field.upper()}" for field in model.model_fields}
 
@@ -163,11 +234,14 @@ def test_every_variable_is_a_setting_of_its_program(
 ) -> None:
     manifests = request.getfixturevalue(fixture)
     programs = dict(pods(manifests))
-    for env, model in (
+    environments: list[tuple[list[Manifest], type[BaseSettings]]] = [
         (programs["m0-operator"]["containers"][0]["env"], OperatorSettings),
         (programs["m0-gateway"]["containers"][0]["env"], GatewaySettings),
         (job_template(manifests)["env"], ChunkerSettings),
-    ):
+    ]
+    if fixture == "full":
+        environments.append((programs["m0-sweeper"]["containers"][0]["env"], ChunkerSettings))
+    for env, model in environments:
         unknown = {e["name"] for e in env if e["name"].startswith("M0_")} - names(model)
         assert not unknown, f"{model.__module__} has no setting for {unknown}"
 
@@ -200,6 +274,8 @@ def test_without_a_broker_it_says_what_to_give() -> None:
         ("chunker.memory=3", "memory"),
         ("maxActiveJobs=0", "maxActiveJobs"),
         ("handedOverStatus=DONE", "handedOverStatus"),
+        ("cache.sweeper.containers={s3://a/b}", "containers"),
+        ("s3.sse=rot13", "sse"),
         ("graphql.url=backend:8400", "graphql/url"),
         ("graphql.documents.createChunk=x", "createChunk"),
     ],

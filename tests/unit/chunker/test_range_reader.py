@@ -69,8 +69,8 @@ def test_in_sequence_each_byte_is_fetched_once():
     assert reader.read(1) == b""
 
 
-@pytest.mark.parametrize("tracks", [2, 3])
-def test_tracks_that_lie_apart_are_each_fetched_once(tracks):
+@pytest.mark.parametrize(("tracks", "most"), [(2, 1.01), (3, 1.01), (5, 1.1)])
+def test_tracks_that_lie_apart_are_each_fetched_once(tracks, most):
     reader = make_reader()
     length = len(DATA) // tracks
     for step in range(0, length, 300):
@@ -79,7 +79,7 @@ def test_tracks_that_lie_apart_are_each_fetched_once(tracks):
             # libav's buffer reaches further than the sample, which is then read once more
             size = min(500, length - step)
             assert read_at(reader, at, size) == DATA[at : at + size]
-    assert reader.bytes_read <= len(DATA) * 1.01
+    assert reader.bytes_read <= len(DATA) * most
 
 
 def test_index_at_the_end_first_costs_nothing_twice():

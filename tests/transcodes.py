@@ -150,8 +150,9 @@ class Transcoded:
         """Times of pictures, seconds, ascending."""
         return sorted(p.pts * p.time_base for p in self.of())
 
-    def pictures(self, start: Fraction = Fraction(0), end: Fraction | None = None) -> list[Any]:
+    def pictures(self, start: Fraction | None = None, end: Fraction | None = None) -> list[Any]:
         """Decode those packets alone that a chunk from `start` to `end` has."""
+        start = self.keys[0] if start is None else start
         return decode(self.streams[self.feed.reference], _between(self.of(), start, end))
 
     def sound(
@@ -244,9 +245,7 @@ def find_delay(samples: dict[int, float], at: float, rate: int = RATE) -> float:
     heard = [samples.get(n, 0.0) for n in range(first, first + 1500)]
     best, best_lag = 0.0, None
     for lag in range(-120, 121):
-        likeness = sum(
-            value * chirp((first + n - lag) / rate) for n, value in enumerate(heard)
-        )
+        likeness = sum(value * chirp((first + n - lag) / rate) for n, value in enumerate(heard))
         if likeness > best:
             best, best_lag = likeness, lag
     if best_lag is None or best < 1500 * 0.36 / 2 * 0.7:

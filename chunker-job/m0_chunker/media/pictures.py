@@ -23,7 +23,7 @@ from m0_chunker.media.display import (
     parse_matrix,
     swaps_sides,
 )
-from m0_chunker.media.encoder import Encoding, encode, open_bench, open_stream
+from m0_chunker.media.encoder import Encoder, Encoding, open_bench
 from m0_chunker.media.feed import Packet
 from m0_chunker.media.grid import Grid, OwnGrid, SteadyGrid
 from m0_chunker.media.wanted import choose_rate, describe_pictures
@@ -31,7 +31,9 @@ from m0_chunker.media.wanted import choose_rate, describe_pictures
 INTERLACED_ORDERS = frozenset({2, 3, 4, 5})
 """AVFieldOrder: top or bottom field coded or shown first."""
 
-TELLING_CODECS = frozenset({"h264", "hevc", "mpeg2video", "mpeg4", "vc1", "vp9", "prores", "dvvideo"})
+TELLING_CODECS = frozenset(
+    {"h264", "hevc", "mpeg2video", "mpeg4", "vc1", "vp9", "prores", "dvvideo"}
+)
 """Decoders that mark each interlaced picture; of others only the header knows."""
 
 
@@ -61,7 +63,8 @@ class PictureTrack:
         cuts: where.
         notes: takes plain sentences about what is done otherwise than asked.
         """
-        self.source, self.stream = source, None
+        self.source = source
+        self._encoder: Encoder | None = None
         self._encoding, self._notes = encoding, notes
         self._grid = _choose_grid(source, start, encoding, cuts.resume_at)
         self._cuts = cuts
@@ -72,14 +75,15 @@ class PictureTrack:
         self._last_pts, self._usual = -(2**63), _usual_duration(source)
 
     @property
-    def is_open(self) -> bool:
-        """Whether `stream` tells what packets are like."""
-        return self.stream is not None
+    def stream(self) -> Any | None:
+        """Tells what packets are like, from the first on."""
+        return self._encoder.stream if self._encoder else None
 
     @property
     def first_time(self) -> Fraction:
         """Of the first picture that `resume_at` lets through, at the earliest; seconds."""
-        return self._grid.key_tick(self._cuts.resume_at) * self._grid.base
+        tick = self._grid.key_tick(self._cuts.resume_at)
+        return max(self._cuts.resume_at, tick * self._grid.base)
 
     def take(self, frame: Any) -> Iterator[Packet]:
         """A decoded picture."""
@@ -102,8 +106,8 @@ class PictureTrack:
                 yield from self._place(frame)
         for tick, ticks, picture in self._grid.finish():
             yield from self._encode(tick, ticks, picture)
-        if self.stream is not None:
-            yield from encode(self.stream, None)
+        if self._encoder is not None:
+            yield from self._encoder.encode(None)
 
     def _is_interlaced(self, frame: Any) -> bool:
         if frame.interlaced_frame:
@@ -119,8 +123,8 @@ class PictureTrack:
 
     def _encode(self, tick: int, ticks: int, source: Any) -> Iterator[Packet]:
         picture = self._paint(source)
-        if self.stream is None:
-            self.stream = self._open()
+        if self._encoder is None:
+            self._encoder = self._open()
         picture.pts, picture.duration, picture.time_base = tick, ticks, self._grid.base
         # A decoder's picture types would force the encoder's; only boundaries should.
         picture.pict_type = PictureType.NONE
@@ -129,7 +133,7 @@ class PictureTrack:
             while self._next_key <= tick:
                 self._key_number += 1
                 self._next_key = self._grid.key_tick(self._cuts.key_times(self._key_number))
-        yield from encode(self.stream, picture)
+        yield from self._encoder.encode(picture)
 
     def _paint(self, source: Any) -> Any:
         """The picture as it goes into the encoder; one that is shown again is not made again."""
@@ -141,7 +145,7 @@ class PictureTrack:
             self._painted = (source, self._painter.paint(source))
         return self._painted[1]
 
-    def _open(self) -> Any:
+    def _open(self) -> Encoder:
         assert self._painter is not None  # noqa: S101 - a picture was painted
         target, colours = self._painter.target, self._painter.colours
         rate = 1 / self._grid.base
@@ -166,7 +170,7 @@ class PictureTrack:
         stream.metadata.update(
             {key: value for key, value in self.source.metadata.items() if key == "language"}
         )
-        return open_stream(stream)
+        return Encoder(stream)
 
 
 def _choose_grid(source: Any, start: Fraction, encoding: Encoding, resume_at: Fraction) -> Grid:
@@ -265,9 +269,7 @@ class _Painter:
 
     def fits(self, frame: Any) -> bool:
         width, height, name = self._shape
-        return bool(
-            frame.width == width and frame.height == height and frame.format.name == name
-        )
+        return bool(frame.width == width and frame.height == height and frame.format.name == name)
 
     def paint(self, frame: Any) -> Any:
         if self._graph is None:

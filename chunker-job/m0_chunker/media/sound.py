@@ -16,7 +16,7 @@ import av.filter
 from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 
-from m0_chunker.media.encoder import encode, open_bench, open_stream
+from m0_chunker.media.encoder import Encoder, open_bench
 from m0_chunker.media.feed import Packet
 
 AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000})
@@ -48,9 +48,7 @@ SILENCE_S = 10
 class SoundTrack:
     """See the module."""
 
-    def __init__(
-        self, source: Any, start: Fraction, resume_at: Fraction, notes: list[str]
-    ) -> None:
+    def __init__(self, source: Any, start: Fraction, resume_at: Fraction, notes: list[str]) -> None:
         """Args:
         source: the film's stream.
         start: the film's start in its own time stamps, seconds.
@@ -58,8 +56,10 @@ class SoundTrack:
         notes: takes plain sentences about what is done otherwise than asked.
         """
         self.source, self._notes = source, notes
-        self.stream = self._open()
+        self._encoder = self._open()
+        self.stream = self._encoder.stream
         self._rate = rate = self.stream.codec_context.sample_rate
+        self._gap, self._drift = int(GAP_S * rate), int(DRIFT_S * rate)
         self._offset = round(start * rate)
         self._limit = round(resume_at / self.stream.time_base) if resume_at else None
         self._from = max(0, floor(resume_at * rate / SLOT) - PREROLL_SLOTS) * SLOT
@@ -84,7 +84,7 @@ class SoundTrack:
         if self._next is not None:
             yield from self._encoded(None)
 
-    def _open(self) -> Any:
+    def _open(self) -> Encoder:
         context = self.source.codec_context
         rate = context.sample_rate if context.sample_rate in AAC_RATES else 48_000
         channels = context.layout.nb_channels
@@ -97,7 +97,7 @@ class SoundTrack:
         stream.bit_rate = BIT_RATE_PER_CHANNEL * stream.codec_context.layout.nb_channels
         stream.codec_context.time_base = stream.time_base = Fraction(1, rate)
         stream.metadata.update(self.source.metadata)
-        return open_stream(stream)
+        return Encoder(stream)
 
     def _build(self, frame: Any) -> Any:
         """From what the decoder gives to what the encoder takes."""
@@ -111,7 +111,12 @@ class SoundTrack:
             f"sample_rates={context.sample_rate}:sample_fmts={context.format.name}:"
             f"channel_layouts={context.layout.name}"
         )
-        nodes = [graph.add("abuffer", source), graph.add("aformat", form), graph.add("abuffersink")]
+        nodes = [
+            graph.add("abuffer", source),
+            graph.add("aformat", form),
+            graph.add("asettb", f"1/{context.sample_rate}"),
+            graph.add("abuffersink"),
+        ]
         graph.link_nodes(*nodes).configure()
         return graph
 
@@ -133,7 +138,7 @@ class SoundTrack:
         """Put a piece where it says it belongs."""
         at = self._next or 0
         if piece.pts is not None:
-            at = round(piece.pts * piece.time_base * self._rate) - self._offset
+            at = piece.pts - self._offset
         if self._next is None:
             if at + piece.samples <= self._from:
                 return
@@ -154,10 +159,10 @@ class SoundTrack:
 
     def _judge(self, drift: int) -> int:
         """By how many samples to correct a drift of so many."""
-        if abs(drift) > GAP_S * self._rate:
+        if abs(drift) > self._gap:
             self._drifts.clear()
             return drift
-        if abs(drift) <= DRIFT_S * self._rate or (self._drifts and drift * self._drifts[0] < 0):
+        if abs(drift) <= self._drift or (self._drifts and drift * self._drifts[0] < 0):
             self._drifts.clear()
             return 0
         self._drifts.append(drift)
@@ -184,12 +189,9 @@ class SoundTrack:
         yield from self._encoded(piece)
 
     def _encoded(self, piece: Any) -> Iterator[Packet]:
-        for packet in encode(self.stream, piece):
+        for packet in self._encoder.encode(piece):
             if self._limit is None or packet.pts >= self._limit:
                 yield packet
-
-
-
 
 
 def _layout_of(frame: Any) -> str:

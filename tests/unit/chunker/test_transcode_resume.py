@@ -25,7 +25,9 @@ FILMS = {
     "avi": ("avi", Odd(range(180), codec="mpeg4", options={"g": "20", "bf": "1"}, sound=SOUND)),
     "gradual refresh": (
         "mkv",
-        Odd(range(180), options={"x264-params": "intra-refresh=1:keyint=25", "g": "25"}, sound=SOUND),
+        Odd(
+            range(180), options={"x264-params": "intra-refresh=1:keyint=25", "g": "25"}, sound=SOUND
+        ),
     ),
 }
 
@@ -53,14 +55,14 @@ def test_pictures_and_times_are_those_of_one_run(tmp_path, name, wanted):
 
 
 def test_sound_before_the_boundary_is_in_what_follows(tmp_path):
-    film = make_odd(tmp_path / "film.mkv", Odd(range(180), options=CLOSED, sound=SOUND))
+    film = make_odd(tmp_path / "film.mp4", Odd(range(180), options=CLOSED, sound=SOUND))
     whole = transcode(film, fps=10)
     rest = transcode(film, fps=10, resume_at=F(3))
     samples, again = whole.sound(start=F(3)), rest.sound(start=F(3))
     assert samples.keys() == again.keys()
     first = min(again)
     # The very first packet is complete, but a decoder needs the one before to hear it.
-    assert max(abs(again[n] - samples[n]) for n in range(first + 1024, first + 4096)) < 0.02
+    assert max(abs(again[n] - samples[n]) for n in range(first + 1024, first + 4096)) < 0.05
     assert abs(find_delay(again, 3.2)) < 0.001
 
 

@@ -46,8 +46,8 @@ class Odd:
     codec: str = "libx264"
     options: dict[str, str] = field(default_factory=dict)
     keys: frozenset[int] = frozenset()
-    look: Callable[[VideoFrame], None] = lambda frame: None
-    setup: Callable[[Any], None] = lambda stream: None
+    look: Callable[[VideoFrame], None] = lambda _: None
+    setup: Callable[[Any], None] = lambda _: None
     sound: Sequence[tuple[Fraction, Fraction]] = ()
     sound_codec: str = "pcm_s16le"
     layout: str = "mono"

@@ -2,6 +2,7 @@
 
 Numbers are those of ISO/IEC 23091-2, which libav uses. HDR becomes SDR by libswscale's
 own tone mapping (`intent=perceptual`), which the wheels' FFmpeg 8 has; zscale it has not.
+Its table takes some 4 s of CPU to make, once a film.
 """
 
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ class Colours:
     source_arguments: str
     scale_arguments: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_dear(self) -> bool:
+        """Whether the conversion costs more than scaling does."""
+        return bool(self.notes)
 
 
 def build_colours(frame: Any, height: int) -> Colours:

@@ -37,7 +37,7 @@ DECODED_BEFORE_S = Fraction(1)
 GAP_S = Fraction(15, 1000)
 """More than this between where sound is and where it says it is, is a gap, filled at once."""
 
-DRIFT_S = Fraction(1, 1000)
+DRIFT_S = Fraction(1, 2000)
 DRIFT_PIECES = 10
 """Less is jitter of a coarse clock, until it has stayed on one side for so many pieces."""
 
@@ -208,6 +208,4 @@ def _cut_head(piece: Any, samples: int) -> Any | None:
     piece.pts = None
     fifo.write(piece)
     fifo.read(samples)
-    rest = fifo.read()
-    rest.sample_rate = piece.sample_rate
-    return rest
+    return fifo.read()

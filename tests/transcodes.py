@@ -55,8 +55,10 @@ class Odd:
 
 
 def chirp(time: float) -> float:
-    """The sound at a time, -1 … 1."""
-    return 0.6 * math.sin(2 * math.pi * (300 * time + 150 * time * time))
+    """The sound at a time, -1 … 1: quick sweeps, each a little different from the one before."""
+    sweep, within = divmod(time, 0.25)
+    low = 300 + 41 * (sweep % 11)
+    return 0.6 * math.sin(2 * math.pi * (low * within + 5000 * within * within))
 
 
 def make_odd(path: Path, odd: Odd) -> Path:

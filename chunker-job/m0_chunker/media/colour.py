@@ -11,6 +11,9 @@ from typing import Any
 RGB, BT709, UNKNOWN = 0, 1, 2
 LIMITED, FULL = 1, 2
 PQ, HLG = 16, 18
+INTENT = "perceptual"
+"""Of tone mapping; the others keep highlights, but make middle tones darker or clip."""
+
 HDR_NAMES = {PQ: "PQ", HLG: "HLG"}
 
 
@@ -56,7 +59,7 @@ def build_colours(frame: Any, height: int) -> Colours:
         note = f"The film is HDR ({HDR_NAMES[transfer]}): it was tone-mapped to SDR, BT.709."
         arguments = (
             ":out_primaries=bt709:out_transfer=bt709:out_color_matrix=bt709:out_range=limited"
-            ":intent=perceptual"
+            f":intent={INTENT}"
         )
         return Colours(LIMITED, BT709, BT709, BT709, source, arguments, (note,))
     if frame.format.is_rgb:

@@ -66,7 +66,8 @@ class SoundTrack:
         self._next: int | None = None
         self._drifts: list[int] = []
         self._shape: tuple[int, str, str] = (0, "", "")
-        self._graph: Any = None
+        self._graph: Any = None  # none where the decoder gives what the encoder takes
+        self._ticks = (2, 2)  # of pieces, in samples: twice the fraction's two numbers
 
     def take(self, frame: Any) -> Iterator[Packet]:
         """Decoded sound."""
@@ -74,7 +75,14 @@ class SoundTrack:
         if shape != self._shape:
             yield from self._flush()
             self._shape = shape
-            self._graph = self._build(frame)
+            context = self.stream.codec_context
+            fit = (context.sample_rate, context.format.name, context.layout.name)
+            self._graph = None if shape == fit else self._build(frame)
+            tick = frame.time_base * self._rate if shape == fit else Fraction(1)
+            self._ticks = (2 * tick.numerator, 2 * tick.denominator)
+        if self._graph is None:
+            yield from self._place(frame)
+            return
         self._graph.push(frame)
         yield from self._pull()
 
@@ -138,7 +146,8 @@ class SoundTrack:
         """Put a piece where it says it belongs."""
         at = self._next or 0
         if piece.pts is not None:
-            at = piece.pts - self._offset
+            factor, divisor = self._ticks
+            at = (piece.pts * factor + divisor // 2) // divisor - self._offset
         if self._next is None:
             if at + piece.samples <= self._from:
                 return

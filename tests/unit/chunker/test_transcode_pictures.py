@@ -132,7 +132,7 @@ def test_only_interlaced_films_are_deinterlaced(tmp_path, interlaced):
 def test_hdr_becomes_sdr(tmp_path, monkeypatch):
     assert colour.INTENT == "perceptual"
     monkeypatch.setattr(colour, "INTENT", "saturation")  # its table takes 0.1 s, not 5
-    transfer, peak = 16, 197
+    transfer, peak = 16, 218
 
     def setup(stream):
         context = stream.codec_context

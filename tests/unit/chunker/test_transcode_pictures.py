@@ -28,6 +28,14 @@ def test_boundaries_are_exact_and_frames_constant(tmp_path):
     shown = [numbers(run.pictures(*cut)) for cut in pairwise([0 * SECOND, SECOND, 2 * SECOND])]
     assert shown == [list(range(1, 30, 3)), list(range(31, 60, 3))]
     assert {(frame.width, frame.height) for frame in run.pictures()} == {(80, 60)}
+    assert {packet.duration * packet.time_base for packet in run.of()} == {Fraction(1, 10)}
+
+
+def test_pictures_without_time_stamps_are_at_their_places(tmp_path):
+    odd = Odd(range(60), codec="mpeg4", options={"bf": "2", "g": "20"})
+    run = transcode(make_odd(tmp_path / "film.avi", odd), fps=30)
+    # AVI counts packets: with B-frames its first picture is shown a picture late, as anywhere.
+    assert numbers(run.pictures()) == [0, *range(60)]
 
 
 def test_boundaries_between_pictures_are_the_next_picture(tmp_path):

@@ -31,8 +31,8 @@ def test_chunks_together_are_the_uncut_transcode_sample_by_sample(tmp_path):
     ("stretches", "container"),
     [
         pytest.param([(F(0), F(3))], "mp4", id="from the start"),
-        pytest.param([(F(7, 10), F(3))], "mov", id="late"),
-        pytest.param([(F(7, 10), F(3))], "mkv", id="late, coarse clock"),
+        pytest.param([(F(71, 100), F(3))], "mov", id="late"),
+        pytest.param([(F(71, 100), F(3))], "mkv", id="late, coarse clock"),
         pytest.param([(F(0), F(1)), (F(13, 10), F(3))], "mkv", id="a gap"),
         pytest.param([(F(0), F(1)), (F(102, 100), F(3))], "mkv", id="a gap of a packet"),
         pytest.param([(F(0), F(1)), (F(1005, 1000), F(3))], "mkv", id="a gap of 5 ms"),
@@ -48,7 +48,7 @@ def test_sound_is_where_the_source_has_it(tmp_path, stretches, container):
     )
     run = transcode(film, fps=10)
     samples = run.sound()
-    for at in (0.3, 0.9, 1.5, 2.2, 2.8):
+    for at in (0.3, 0.72, 0.9, 1.5, 2.2, 2.8):
         if any(start <= at and at + 0.04 <= end for start, end in stretches):
             assert abs(find_delay(samples, at)) <= MILLISECOND, at
 

@@ -46,8 +46,8 @@ class Odd:
     codec: str = "libx264"
     options: dict[str, str] = field(default_factory=dict)
     keys: frozenset[int] = frozenset()
-    look: Callable[[VideoFrame], None] = lambda frame: None
-    setup: Callable[[Any], None] = lambda stream: None
+    look: Callable[[VideoFrame], None] = lambda _: None
+    setup: Callable[[Any], None] = lambda _: None
     sound: Sequence[tuple[Fraction, Fraction]] = ()
     sound_codec: str = "pcm_s16le"
     layout: str = "mono"
@@ -55,8 +55,10 @@ class Odd:
 
 
 def chirp(time: float) -> float:
-    """The sound at a time, -1 … 1."""
-    return 0.6 * math.sin(2 * math.pi * (300 * time + 150 * time * time))
+    """The sound at a time, -1 … 1: quick sweeps, each a little different from the one before."""
+    sweep, within = divmod(time, 0.25)
+    low = 300 + 41 * (sweep % 11)
+    return 0.6 * math.sin(2 * math.pi * (low * within + 5000 * within * within))
 
 
 def make_odd(path: Path, odd: Odd) -> Path:
@@ -150,8 +152,9 @@ class Transcoded:
         """Times of pictures, seconds, ascending."""
         return sorted(p.pts * p.time_base for p in self.of())
 
-    def pictures(self, start: Fraction = Fraction(0), end: Fraction | None = None) -> list[Any]:
+    def pictures(self, start: Fraction | None = None, end: Fraction | None = None) -> list[Any]:
         """Decode those packets alone that a chunk from `start` to `end` has."""
+        start = self.keys[0] if start is None else start
         return decode(self.streams[self.feed.reference], _between(self.of(), start, end))
 
     def sound(
@@ -244,9 +247,7 @@ def find_delay(samples: dict[int, float], at: float, rate: int = RATE) -> float:
     heard = [samples.get(n, 0.0) for n in range(first, first + 1500)]
     best, best_lag = 0.0, None
     for lag in range(-120, 121):
-        likeness = sum(
-            value * chirp((first + n - lag) / rate) for n, value in enumerate(heard)
-        )
+        likeness = sum(value * chirp((first + n - lag) / rate) for n, value in enumerate(heard))
         if likeness > best:
             best, best_lag = likeness, lag
     if best_lag is None or best < 1500 * 0.36 / 2 * 0.7:

@@ -2,6 +2,7 @@
 
 Numbers are those of ISO/IEC 23091-2, which libav uses. HDR becomes SDR by libswscale's
 own tone mapping (`intent=perceptual`), which the wheels' FFmpeg 8 has; zscale it has not.
+Its table takes some 4 s of CPU to make, once a film.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ from typing import Any
 RGB, BT709, UNKNOWN = 0, 1, 2
 LIMITED, FULL = 1, 2
 PQ, HLG = 16, 18
+INTENT = "perceptual"
+"""Of tone mapping; the others keep highlights, but make middle tones darker or clip."""
+
 HDR_NAMES = {PQ: "PQ", HLG: "HLG"}
 
 
@@ -35,6 +39,11 @@ class Colours:
     scale_arguments: str
     notes: tuple[str, ...] = ()
 
+    @property
+    def is_dear(self) -> bool:
+        """Whether the conversion costs more than scaling does."""
+        return bool(self.notes)
+
 
 def build_colours(frame: Any, height: int) -> Colours:
     """Decide on a picture's colours.
@@ -50,7 +59,7 @@ def build_colours(frame: Any, height: int) -> Colours:
         note = f"The film is HDR ({HDR_NAMES[transfer]}): it was tone-mapped to SDR, BT.709."
         arguments = (
             ":out_primaries=bt709:out_transfer=bt709:out_color_matrix=bt709:out_range=limited"
-            ":intent=perceptual"
+            f":intent={INTENT}"
         )
         return Colours(LIMITED, BT709, BT709, BT709, source, arguments, (note,))
     if frame.format.is_rgb:

@@ -128,10 +128,8 @@ def compute_target(
     even_width, even_height = max(2, new_width & ~1), max(2, new_height & ~1)
     notes: tuple[str, ...] = ()
     if (even_width, even_height) != (new_width, new_height):
-        notes = (
-            f"H.264 needs even sizes: {even_width} x {even_height} instead of "
-            f"{new_width} x {new_height}.",
-        )
+        instead = f"{even_width} x {even_height} instead of {new_width} x {new_height}"
+        notes = (f"H.264 needs even sizes: {instead}.",)
     square = None in asked
     pixel = Fraction(1) if square else shown * even_height / even_width
     return _checked(Target(even_width, even_height, pixel, scaled=True, notes=notes))

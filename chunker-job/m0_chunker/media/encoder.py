@@ -1,8 +1,8 @@
 """What both halves of a transcode need: the settings, and encoders that tell what they are."""
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -34,24 +34,30 @@ def open_bench() -> Any:
     return av.open(io.BytesIO(), "w", format="mp4")
 
 
-def open_stream(stream: Any) -> Any:
-    """Open the encoder now, the same every time: no version or date in the payload."""
-    stream.codec_context.flags |= Flags.bitexact | Flags.frame_duration
-    stream.container.start_encoding()  # completes the stream's description, too
-    return stream
+class Encoder:
+    """An open encoder, the same every time: no version or date in the payload.
 
+    Attributes:
+        stream: tells what packets are like; they are in its ticks.
+    """
 
-def encode(stream: Any, frame: Any) -> Iterator[Packet]:
-    """Packets in the ticks of `stream`, of which the encoder's are a multiple."""
-    packets = stream.encode(frame)
-    if not packets:
-        return
-    base = stream.time_base
-    for packet in packets:
-        factor = packet.time_base / base
-        if factor != 1:
-            packet.pts = round(packet.pts * factor)
-            packet.dts = round(packet.dts * factor)
-            packet.duration = round(packet.duration * factor)
-            packet.time_base = base
-        yield packet
+    def __init__(self, stream: Any) -> None:
+        """Args: stream: of a bench, with everything set."""
+        context = stream.codec_context
+        context.flags |= Flags.bitexact | Flags.frame_duration
+        stream.container.start_encoding()  # completes the stream's description, too
+        self.stream = stream
+        self._base = Fraction(stream.time_base)
+        # The muxer halves coarse ticks until they are fine enough for it.
+        self._factor = int(context.time_base / self._base)
+
+    def encode(self, frame: Any) -> list[Packet]:
+        """Packets that are ready after one more picture or piece of sound; the last at None."""
+        packets: list[Packet] = self.stream.encode(frame)
+        if self._factor != 1:
+            for packet in packets:
+                packet.pts *= self._factor
+                packet.dts *= self._factor
+                packet.duration *= self._factor
+                packet.time_base = self._base
+        return packets

@@ -28,13 +28,13 @@ def read_packets(
         start: the film's start in its own time stamps, seconds.
         resume_at: seconds since the film's start; 0 for all.
     """
+    packets: Iterator[Packet] = container.demux(*streams)
     if not resume_at:
-        yield from container.demux(*streams)
-        return
+        return packets
     goal = start + resume_at - BEFORE_S
     if "mov" in container.format.name.split(",") and len(pictures.index_entries):
         _seek(container, pictures, goal)
-    yield from _skip(container.demux(*streams), pictures, goal)
+    return _skip(packets, pictures, goal)
 
 
 def _seek(container: Any, pictures: Any, goal: Fraction) -> None:

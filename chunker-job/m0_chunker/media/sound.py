@@ -16,11 +16,10 @@ import av.filter
 from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 
-from m0_chunker.media.encoder import encode, open_bench, open_stream
+from m0_chunker.media.encoder import Encoder, open_bench
 from m0_chunker.media.feed import Packet
 
 AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000})
-BIT_RATE_PER_CHANNEL = 96_000
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 """What players of AAC know; all else becomes stereo."""
 
@@ -37,7 +36,7 @@ DECODED_BEFORE_S = Fraction(1)
 GAP_S = Fraction(15, 1000)
 """More than this between where sound is and where it says it is, is a gap, filled at once."""
 
-DRIFT_S = Fraction(1, 1000)
+DRIFT_S = Fraction(1, 2000)
 DRIFT_PIECES = 10
 """Less is jitter of a coarse clock, until it has stayed on one side for so many pieces."""
 
@@ -48,9 +47,7 @@ SILENCE_S = 10
 class SoundTrack:
     """See the module."""
 
-    def __init__(
-        self, source: Any, start: Fraction, resume_at: Fraction, notes: list[str]
-    ) -> None:
+    def __init__(self, source: Any, start: Fraction, resume_at: Fraction, notes: list[str]) -> None:
         """Args:
         source: the film's stream.
         start: the film's start in its own time stamps, seconds.
@@ -58,15 +55,18 @@ class SoundTrack:
         notes: takes plain sentences about what is done otherwise than asked.
         """
         self.source, self._notes = source, notes
-        self.stream = self._open()
+        self._encoder = self._open()
+        self.stream = self._encoder.stream
         self._rate = rate = self.stream.codec_context.sample_rate
+        self._gap, self._drift = int(GAP_S * rate), int(DRIFT_S * rate)
         self._offset = round(start * rate)
         self._limit = round(resume_at / self.stream.time_base) if resume_at else None
         self._from = max(0, floor(resume_at * rate / SLOT) - PREROLL_SLOTS) * SLOT
         self._next: int | None = None
         self._drifts: list[int] = []
         self._shape: tuple[int, str, str] = (0, "", "")
-        self._graph: Any = None
+        self._graph: Any = None  # none where the decoder gives what the encoder takes
+        self._ticks = (2, 2)  # of pieces, in samples: twice the fraction's two numbers
 
     def take(self, frame: Any) -> Iterator[Packet]:
         """Decoded sound."""
@@ -74,7 +74,14 @@ class SoundTrack:
         if shape != self._shape:
             yield from self._flush()
             self._shape = shape
-            self._graph = self._build(frame)
+            context = self.stream.codec_context
+            fit = (context.sample_rate, context.format.name, context.layout.name)
+            self._graph = None if shape == fit else self._build(frame)
+            tick = frame.time_base * self._rate if shape == fit else Fraction(1)
+            self._ticks = (2 * tick.numerator, 2 * tick.denominator)
+        if self._graph is None:
+            yield from self._place(frame)
+            return
         self._graph.push(frame)
         yield from self._pull()
 
@@ -84,7 +91,7 @@ class SoundTrack:
         if self._next is not None:
             yield from self._encoded(None)
 
-    def _open(self) -> Any:
+    def _open(self) -> Encoder:
         context = self.source.codec_context
         rate = context.sample_rate if context.sample_rate in AAC_RATES else 48_000
         channels = context.layout.nb_channels
@@ -94,10 +101,12 @@ class SoundTrack:
         if channels not in LAYOUTS:
             self._notes.append(f"Sound of {channels} channels was mixed down to stereo.")
         stream = open_bench().add_stream("aac", rate=rate, layout=layout)
-        stream.bit_rate = BIT_RATE_PER_CHANNEL * stream.codec_context.layout.nb_channels
+        # No bit rate: the encoder's own, 64 kbit/s a channel, is good enough for models, and
+        # 96 kbit/s take it four times as long.
+        stream.codec_context.bit_rate = 0
         stream.codec_context.time_base = stream.time_base = Fraction(1, rate)
         stream.metadata.update(self.source.metadata)
-        return open_stream(stream)
+        return Encoder(stream)
 
     def _build(self, frame: Any) -> Any:
         """From what the decoder gives to what the encoder takes."""
@@ -111,7 +120,12 @@ class SoundTrack:
             f"sample_rates={context.sample_rate}:sample_fmts={context.format.name}:"
             f"channel_layouts={context.layout.name}"
         )
-        nodes = [graph.add("abuffer", source), graph.add("aformat", form), graph.add("abuffersink")]
+        nodes = [
+            graph.add("abuffer", source),
+            graph.add("aformat", form),
+            graph.add("asettb", f"1/{context.sample_rate}"),
+            graph.add("abuffersink"),
+        ]
         graph.link_nodes(*nodes).configure()
         return graph
 
@@ -133,7 +147,8 @@ class SoundTrack:
         """Put a piece where it says it belongs."""
         at = self._next or 0
         if piece.pts is not None:
-            at = round(piece.pts * piece.time_base * self._rate) - self._offset
+            factor, divisor = self._ticks
+            at = (piece.pts * factor + divisor // 2) // divisor - self._offset
         if self._next is None:
             if at + piece.samples <= self._from:
                 return
@@ -154,10 +169,10 @@ class SoundTrack:
 
     def _judge(self, drift: int) -> int:
         """By how many samples to correct a drift of so many."""
-        if abs(drift) > GAP_S * self._rate:
+        if abs(drift) > self._gap:
             self._drifts.clear()
             return drift
-        if abs(drift) <= DRIFT_S * self._rate or (self._drifts and drift * self._drifts[0] < 0):
+        if abs(drift) <= self._drift or (self._drifts and drift * self._drifts[0] < 0):
             self._drifts.clear()
             return 0
         self._drifts.append(drift)
@@ -184,12 +199,9 @@ class SoundTrack:
         yield from self._encoded(piece)
 
     def _encoded(self, piece: Any) -> Iterator[Packet]:
-        for packet in encode(self.stream, piece):
+        for packet in self._encoder.encode(piece):
             if self._limit is None or packet.pts >= self._limit:
                 yield packet
-
-
-
 
 
 def _layout_of(frame: Any) -> str:
@@ -206,6 +218,4 @@ def _cut_head(piece: Any, samples: int) -> Any | None:
     piece.pts = None
     fifo.write(piece)
     fifo.read(samples)
-    rest = fifo.read()
-    rest.sample_rate = piece.sample_rate
-    return rest
+    return fifo.read()

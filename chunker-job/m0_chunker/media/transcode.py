@@ -55,7 +55,11 @@ class TranscodeFeed:
         self._film, self._resume_at = film, resume_at
         self.notes: list[str] = []
         self._pictures = PictureTrack(
-            film.streams[film.reference], film.start, encoding, Cuts(key_times, resume_at), self.notes
+            film.streams[film.reference],
+            film.start,
+            encoding,
+            Cuts(key_times, resume_at),
+            self.notes,
         )
         first = self._pictures.first_time if resume_at else Fraction(0)
         self._tracks: list[PictureTrack | SoundTrack] = []
@@ -94,7 +98,7 @@ class TranscodeFeed:
                 yield number, packet
                 continue
             waiting.append((number, packet))
-            if self._pictures.is_open:
+            if self._pictures.stream is not None:
                 self.templates = [track.stream for track in self._tracks]
                 yield from waiting
                 waiting = []
@@ -106,7 +110,7 @@ class TranscodeFeed:
         positions = {source.index: number for number, source in enumerate(sources)}
         if "avi" in film.container.format.name:
             # Its packets have no time stamps, and decoders make late ones of their order.
-            film.container.flags |= ContainerFlags.gen_pts
+            film.container.flags |= ContainerFlags.gen_pts.value
         if self._resume_at:
             # Pictures that are not quite recovered lie before the boundary, but are counted.
             self._pictures.source.codec_context.flags2 |= Flags2.show_all

@@ -51,7 +51,9 @@ def _run_filter(stamps: list[int], base: Fraction, rate: Fraction, duration: int
 @given(
     st.lists(st.integers(1, 400), min_size=1, max_size=40),
     st.integers(-100, 300),
-    st.sampled_from([Fraction(10), Fraction(30000, 1001), Fraction(25, 2), Fraction(60), Fraction(1)]),
+    st.sampled_from(
+        [Fraction(10), Fraction(30000, 1001), Fraction(25, 2), Fraction(60), Fraction(1)]
+    ),
 )
 def test_is_that_of_the_fps_filter(steps, first, rate):
     base, duration = Fraction(1, 1000), 33
@@ -87,9 +89,7 @@ def test_a_key_frame_is_the_first_at_or_after(time, tick):
 def test_own_time_stamps_are_kept_and_begin_with_the_film():
     grid = OwnGrid(Fraction(1, 1000), Fraction(7, 1000), ZERO)
     shown = _run(grid, [7, 40, 73, 200], 33)
-    assert [tick * grid.base for tick, _ in shown] == [
-        Fraction(n, 1000) for n in (0, 33, 66, 193)
-    ]
+    assert [tick * grid.base for tick, _ in shown] == [Fraction(n, 1000) for n in (0, 33, 66, 193)]
 
 
 def test_a_start_between_coarse_ticks_keeps_the_offset():

@@ -84,7 +84,11 @@ def test_turns(name):
         pytest.param((160, 120, 1, None), {"width": 80}, (80, 60), 1, id="width alone"),
         pytest.param((160, 120, 1, None), {"height": 50}, (66, 50), 1, id="height alone"),
         pytest.param(
-            (160, 120, 1, None), {"width": 160, "height": 90}, (160, 90), Fraction(3, 4), id="squeezed"
+            (160, 120, 1, None),
+            {"width": 160, "height": 90},
+            (160, 90),
+            Fraction(3, 4),
+            id="squeezed",
         ),
         pytest.param((720, 576, Fraction(16, 11), None), {"height": 576}, (1048, 576), 1, id="PAL"),
         pytest.param(
@@ -103,7 +107,11 @@ def test_turns(name):
             (160, 120, 1, CLOCKWISE), {"width": 160, "height": 120}, (120, 160), 1, id="as coded"
         ),
         pytest.param(
-            (160, 120, Fraction(4, 3), CLOCKWISE), {}, (120, 160), Fraction(3, 4), id="turned pixels"
+            (160, 120, Fraction(4, 3), CLOCKWISE),
+            {},
+            (120, 160),
+            Fraction(3, 4),
+            id="turned pixels",
         ),
     ],
 )

@@ -68,7 +68,7 @@ def _sweep(arguments: Sequence[str]) -> NoReturn:
 
     set_up_logs()
     try:
-        settings = Settings()
+        settings = Settings.from_environment()
     except ValidationError as error:
         sys.stderr.write(f"m0-chunker sweep: environment: {_setting_problems(error)}\n")
         sys.exit(ExitCode.USAGE)

@@ -61,12 +61,12 @@ def keys(store, container) -> set[str]:
 def test_what_expired_goes_and_all_else_stays(each, fill, capsys):  # noqa: F811
     container, store = fill(each)
     before = keys(store, container)
-    assert sweep(Settings(), [f"{container.kind}://{container.container}", "--dry-run"]) == 0
+    assert sweep(Settings.from_environment(), [f"{container.kind}://{container.container}", "--dry-run"]) == 0
     assert keys(store, container) == before
     line = json.loads(capsys.readouterr().out)
     assert (line["expired"], line["deleted"], line["failed"]) == (3, 0, 0)
 
-    assert sweep(Settings(), [f"{container.kind}://{container.container}/"]) == 0
+    assert sweep(Settings.from_environment(), [f"{container.kind}://{container.container}/"]) == 0
     line = json.loads(capsys.readouterr().out)
     assert (line["seen"], line["deleted"], line["failed"]) == (12, 3, 0)
     assert keys(store, container) == before - EXPIRED == {*OTHERS, "temp/101/chunk_007.mp4"}
@@ -74,7 +74,7 @@ def test_what_expired_goes_and_all_else_stays(each, fill, capsys):  # noqa: F811
 
 def test_one_bad_container_does_not_keep_it_from_the_others(fill, capsys):
     container, store = fill("s3")
-    code = sweep(Settings(), ["s3://m0-test-nosuch", f"s3://{container.container}"])
+    code = sweep(Settings.from_environment(), ["s3://m0-test-nosuch", f"s3://{container.container}"])
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert code == 65
     assert "NoSuchBucket" in first["error"]
@@ -89,7 +89,7 @@ def test_versions_of_what_expired_are_kept_by_their_bucket(place, make_store, ca
     url = container.sibling(bucket, "temp/1/chunk_001.mp4")
     store.put(url, make_body(SMALL), make_info(SMALL, 1, **OVER))
     try:
-        assert sweep(Settings(), [f"s3://{bucket}"]) == 0
+        assert sweep(Settings.from_environment(), [f"s3://{bucket}"]) == 0
         assert json.loads(capsys.readouterr().out)["deleted"] == 1
         versions = store.client.list_object_versions(Bucket=bucket)
         assert len(versions["Versions"]) == 1
@@ -114,7 +114,7 @@ def test_the_lifecycle_rule_joins_those_of_others(place, make_store, capsys):  #
     )
     said = []
     for _ in range(2):
-        assert sweep(Settings(), [f"s3://{bucket}", "--lifecycle"]) == 0
+        assert sweep(Settings.from_environment(), [f"s3://{bucket}", "--lifecycle"]) == 0
         said.append(json.loads(capsys.readouterr().out)["lifecycle"])
     assert said == ["written", "in place"]
     rules = store.client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]

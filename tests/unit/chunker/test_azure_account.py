@@ -42,7 +42,7 @@ def account(monkeypatch):
             monkeypatch.delenv(f"AZURE_STORAGE_{name}", raising=False)
         for name, text in env.items():
             monkeypatch.setenv(name if name.startswith("AZURE_") else f"AZURE_STORAGE_{name}", text)
-        return Account(Settings())
+        return Account(Settings.from_environment())
 
     return make
 
@@ -100,7 +100,7 @@ def test_workload_identity_signs_by_a_header(account, monkeypatch, env, kind):
 @pytest.mark.usefixtures("identity")
 def test_a_copy_by_workload_identity_authorizes_its_source(account, monkeypatch):
     account(ACCOUNT="acct")
-    store, calls = AzureStore(Settings()), []
+    store, calls = AzureStore(Settings.from_environment()), []
 
     class Blob:
         url = "https://acct.blob.core.windows.net/a/b"
@@ -132,7 +132,7 @@ def test_a_copy_by_workload_identity_authorizes_its_source(account, monkeypatch)
 def test_no_token_is_a_configuration_error_without_its_text(account, identity):
     identity.ManagedIdentityCredential = Refused
     account(ACCOUNT="acct")
-    store = AzureStore(Settings())
+    store = AzureStore(Settings.from_environment())
     with pytest.raises(ChunkerError) as caught:
         store.open_source(ObjectUrl("az", "", "films", "x"))
     assert caught.value.code == "BAD_CONFIGURATION"
@@ -142,7 +142,7 @@ def test_no_token_is_a_configuration_error_without_its_text(account, identity):
 def test_no_token_goes_to_a_host_that_a_request_names(account, identity):
     assert identity
     account(ACCOUNT="acct")
-    store = AzureStore(Settings())
+    store = AzureStore(Settings.from_environment())
     with pytest.raises(ChunkerError) as caught:
         store.open_source(parse_object_url("https://other.blob.evil.example/films/x"))
     assert caught.value.code == "BAD_CONFIGURATION"

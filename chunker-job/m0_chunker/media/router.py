@@ -40,8 +40,8 @@ class Router:
         self.queues: list[list[Packet]] = [[] for _ in streams]
         self._reference, self._origin = reference, origin
         self._bases = [Fraction(stream.time_base) for stream in streams]
-        # Another video track goes by its decoding times, which are in order.
-        self._in_order = [stream.type != "video" for stream in streams]
+        self._is_video = [stream.type == "video" for stream in streams]
+        self._group = [-(2**62)] * len(streams)
         self._limits: list[deque[int]] = [deque() for _ in streams]
         self._routed = [-(2**62)] * len(streams)
 
@@ -80,17 +80,33 @@ class Router:
         for number, queue in enumerate(self.queues):
             if not queue:
                 continue
-            in_order, due = self._in_order[number], len(queue)
-            moments = [packet.pts if in_order else packet.dts for packet in queue]
+            moments, due = self._moments(number, queue), len(queue)
             if horizon is not None:
                 due = bisect_right(moments, floor(horizon / self._bases[number]))
             if due:
                 self._routed[number] = moments[due - 1]
                 first = self._skip_done(number, moments[:due], writers[0], resumed=resumed)
                 self._hand_over(number, queue[first:due], moments[first:due], writers)
+                if self._is_video[number]:
+                    self._group[number] = moments[due - 1]
                 del queue[:due]
             if len(queue) > 100 and sum(packet.size for packet in queue) > WAITING_BYTES:
                 raise _too_far(number, f"runs {WAITING_BYTES >> 20} MiB ahead of")
+
+    def _moments(self, number: int, queue: list[Packet]) -> list[int]:
+        """By which time each packet finds its chunk, ticks, in order.
+
+        Another video track's pictures go with the key frame before them, so that they can be
+        decoded: such a track may go on a little after its chunk's end.
+        """
+        if not self._is_video[number]:
+            return [packet.pts for packet in queue]
+        moment, moments = self._group[number], []
+        for packet in queue:
+            if packet.is_keyframe:
+                moment = packet.pts
+            moments.append(moment)
+        return moments
 
     def _skip_done(
         self, number: int, moments: list[int], oldest: ChunkWriter, *, resumed: bool

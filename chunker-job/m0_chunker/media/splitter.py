@@ -9,7 +9,6 @@ of its own is known later; if the film ends before, the chunk before absorbs it.
 """
 
 import re
-import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -273,22 +272,15 @@ def shape_of(stream: Any, packet: Packet = None) -> StreamShape:
     frame_bytes = 0
     if bits:
         frame_bytes = int(bits[1] or 8) // 8 * stream.codec_context.layout.nb_channels
-    # Coarse ticks (1 ms in Matroska, a whole frame in AVI) could not say where a cut is.
-    finer = -(-FINE_TICKS // base.denominator)
-    timescale = base.denominator * finer
+    # Coarse ticks (1 ms in Matroska, a whole frame in AVI) could not say where a cut is, and
+    # libav takes the ticks that an edit list hides of sound for samples.
+    timescale = base.denominator * -(-FINE_TICKS // base.denominator)
+    if stream.type == "audio":
+        timescale = stream.codec_context.sample_rate
     return StreamShape(
         timescale=timescale,
-        factor=base.numerator * finer,
+        base=base,
         template=None if packet is None else borrow_template(stream, packet),
         frame_bytes=frame_bytes,
         sample_rate=stream.codec_context.sample_rate if bits else 0,
-        hidden=0 if packet is None else _priming(stream, packet, timescale),
     )
-
-
-def _priming(stream: Any, packet: Packet, timescale: int) -> int:
-    """How much of the first packet's sound the container says to skip, ticks."""
-    if stream.type != "audio" or not packet.has_sidedata("skip_samples"):
-        return 0
-    (samples,) = struct.unpack_from("<I", bytes(packet.get_sidedata("skip_samples")))
-    return int(samples * timescale // stream.codec_context.sample_rate)

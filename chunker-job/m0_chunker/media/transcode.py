@@ -16,7 +16,7 @@ from m0_contract.errors import ErrorCode
 
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.encoder import Encoding
-from m0_chunker.media.feed import Packet
+from m0_chunker.media.feed import OwnDescriptions, Packet
 from m0_chunker.media.pictures import Cuts, PictureTrack
 from m0_chunker.media.preroll import read_packets
 from m0_chunker.media.sound import SoundTrack
@@ -29,12 +29,13 @@ MAX_BAD_SHARE = 0.1
 """A stream with more undecodable packets than both is not worth having."""
 
 
-class TranscodeFeed:
+class TranscodeFeed(OwnDescriptions):
     """See `PacketFeed`. Only for a film with pictures.
 
     Attributes:
         notes: plain sentences about what is done otherwise than asked or expected.
         bad_packets: how many could not be decoded and were skipped, as players do.
+        frames: decoded ones of each stream.
     """
 
     def __init__(
@@ -74,10 +75,8 @@ class TranscodeFeed:
         self.templates: list[Any] = []
         self.reference = self._tracks.index(self._pictures)
         self.start = Fraction(0)
-        # The decoder and the frame grid decide how long the new film is, not the index.
-        self.known_end: Fraction | None = None
-        # libx264 writes start codes, of which the muxer makes lengths.
-        self.exact = [track is not self._pictures for track in self._tracks]
+        self.encoded = 0  # all packets are; the certificate counts those among copied ones
+        self.frames = [0] * len(self._tracks)
         self._read = [0] * len(self._tracks)
         self._bad = [0] * len(self._tracks)
 
@@ -120,6 +119,7 @@ class TranscodeFeed:
             ):
                 number = positions[packet.stream_index]
                 for frame in self._decode(number, packet):
+                    self.frames[number] += 1
                     for encoded in self._tracks[number].take(frame):
                         yield number, encoded
         except (av.error.FFmpegError, ValueError, RuntimeError) as error:

@@ -25,19 +25,25 @@ class StreamShape:
 
     Attributes:
         timescale: ticks a second in the chunk.
-        factor: of those, in a tick of the stream's packets.
+        base: seconds in a tick of the stream's packets.
         template: None until its first packet has come.
         frame_bytes: of uncompressed sound, bytes of one sample of all channels; else 0.
         sample_rate: of uncompressed sound.
-        hidden: what is not to be played at the film's start, ticks of the chunk.
     """
 
     timescale: int
-    factor: int
+    base: Fraction
     template: TrackTemplate | None
     frame_bytes: int = 0
     sample_rate: int = 0
-    hidden: int = 0
+
+    def rescale(self, times: Sequence[int]) -> list[int]:
+        """The stream's ticks as the chunk's, to the nearest."""
+        factor = self.base * self.timescale
+        over, under = factor.numerator, factor.denominator
+        if under == 1:
+            return list(times) if over == 1 else [time * over for time in times]
+        return [(2 * time * over + under) // (2 * under) for time in times]
 
 
 @dataclass
@@ -239,31 +245,29 @@ class ChunkWriter:
         gap = max(map(int.__sub__, samples.dts[1:], samples.dts), default=samples.last_duration)
         key = samples.pts[0]
         leading = sum(pts < key for pts in samples.pts[1:REORDER]) if self.chunk_id > 1 else 0
-        return gap * shape.factor / shape.timescale, leading
+        return float(gap * shape.base), leading
 
     def _describe(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:
         assert shape.template is not None  # noqa: S101 - it has packets
         if shape.frame_bytes:
             return self._describe_pcm(samples, shape, origin)
-        factor, dts, pts = shape.factor, samples.dts, samples.pts
-        steps = list(map(int.__sub__, dts[1:], dts))
+        dts, pts = shape.rescale(samples.dts), shape.rescale(samples.pts)
+        (last,) = shape.rescale([samples.last_duration])
         offsets = list(map(int.__sub__, pts, dts))
-        origin_ticks = (origin + self.start) * shape.timescale
         counts = map(int.__sub__, [*samples.run_firsts[1:], len(dts)], samples.run_firsts)
-        first = self.chunk_id == 1
         return ChunkTrack(
-            template=shape.template if first else without_priming(shape.template),
+            template=shape.template if self.chunk_id == 1 else without_priming(shape.template),
             timescale=shape.timescale,
             sizes=samples.sizes,
-            deltas=Runs.of([*steps, max(samples.last_duration, 1)], factor),
-            offsets=Runs.of(offsets, factor) if any(offsets) else None,
+            deltas=Runs.of([*map(int.__sub__, dts[1:], dts), max(last, 1)]),
+            offsets=Runs.of(offsets) if any(offsets) else None,
             sync=None if len(samples.sync) == len(dts) else samples.sync,
             run_counts=list(counts),
             run_places=samples.run_places,
             run_descriptions=None,
-            begin=origin_ticks - dts[0] * factor,
-            hidden=(min(pts[:REORDER]) - dts[0]) * factor + (shape.hidden if first else 0),
-            span=Fraction(samples.end * factor, shape.timescale) - origin - self.start,
+            begin=(origin + self.start) * shape.timescale - dts[0],
+            hidden=min(pts[:REORDER]) - dts[0],
+            span=samples.end * shape.base - origin - self.start,
         )
 
     def _describe_pcm(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:
@@ -272,7 +276,7 @@ class ChunkWriter:
         firsts = [*samples.run_firsts, len(samples.sizes)]
         pairs = zip(firsts, firsts[1:], strict=False)
         counts = [sum(samples.sizes[a:b]) // shape.frame_bytes for a, b in pairs]
-        first = Fraction(samples.pts[0] * shape.factor, shape.timescale) - origin - self.start
+        first = samples.pts[0] * shape.base - origin - self.start
         total = sum(counts)
         return ChunkTrack(
             template=shape.template,

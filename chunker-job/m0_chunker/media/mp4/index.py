@@ -324,7 +324,8 @@ def _edited(track: TrackIndex, movie_scale: int) -> TrackIndex:
         duration, begin = edits[-1]
         if len(delays) != len(edits) - 1 or begin < 0:
             raise UnsuitableIndexError("its edit list is not simple")
-        shift = Fraction(sum(delays) * track.timescale, movie_scale) - begin
+        # In whole ticks, as libav has it: the times that players show.
+        shift = Fraction(round(Fraction(sum(delays) * track.timescale, movie_scale)) - begin)
         played = Fraction(duration * track.timescale, movie_scale) if duration else None
     hidden = begin - min(track.pts(at) for at in range(min(REORDER, track.samples)))
     allowed = 0 if track.sync is not None else MAX_PRIMING * track.timescale

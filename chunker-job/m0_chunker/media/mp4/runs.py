@@ -23,12 +23,11 @@ class Runs(NamedTuple):
     values: Sequence[int]
 
     @classmethod
-    def of(cls, values: Sequence[int], factor: int = 1) -> "Runs":
-        """The runs of at least one value, each multiplied by `factor`."""
+    def of(cls, values: Sequence[int]) -> "Runs":
+        """The runs of at least one value."""
         starts = [0, *compress(range(1, len(values)), map(ne, values[1:], values))]
         counts = list(map(sub, [*starts[1:], len(values)], starts))
-        kept = list(map(values.__getitem__, starts))
-        return cls(counts, kept if factor == 1 else [value * factor for value in kept])
+        return cls(counts, list(map(values.__getitem__, starts)))
 
     @property
     def total(self) -> int:

@@ -12,6 +12,9 @@ BEFORE_S = Fraction(1)
 """Decoding begins at least this long before the time: sound needs it to settle, and open
 GOPs and gradual refreshes have their first good picture some pictures after a key frame."""
 
+SEEK_S = 10
+"""A seek goes so much further back, to find two key frames; what is too early is dropped."""
+
 HELD_BYTES = 64 * 2**20
 """More packets without a key frame are not kept back any longer, but decoded."""
 
@@ -33,7 +36,7 @@ def read_packets(
         return packets
     goal = start + resume_at - BEFORE_S
     if "mov" in container.format.name.split(",") and len(pictures.index_entries):
-        _seek(container, pictures, goal)
+        _seek(container, pictures, goal - SEEK_S)
     return _skip(packets, pictures, goal)
 
 
@@ -46,13 +49,14 @@ def _seek(container: Any, pictures: Any, goal: Fraction) -> None:
 
 
 def _skip(packets: Iterator[Packet], pictures: Any, goal: Fraction) -> Iterator[Packet]:
-    """Drop what is before the last key frame at or before `goal`; of other streams, all before.
+    """Drop what is before the last key frame but one before `goal`; of other streams, all before.
 
-    Pictures are kept back from each key frame on until it is sure to be the last one.
+    But one, since a key frame of a gradual refresh has all of its picture only when the
+    next one comes. Pictures are kept back until it is sure which key frames are the last.
     """
     index = pictures.index
     held: list[Packet] = []
-    held_bytes = 0
+    held_bytes = newest = 0
     waiting = True
     for packet in packets:
         stamps = [stamp for stamp in (packet.dts, packet.pts) if stamp is not None]
@@ -62,7 +66,8 @@ def _skip(packets: Iterator[Packet], pictures: Any, goal: Fraction) -> Iterator[
             continue
         if waiting and packet.size:
             if packet.is_keyframe and stamps and stamps[-1] * packet.time_base <= goal:
-                held, held_bytes = [], 0
+                held = held[newest:]
+                newest, held_bytes = len(held), sum(earlier.size for earlier in held)
             held.append(packet)
             held_bytes += packet.size
             if held_bytes < HELD_BYTES and (not stamps or stamps[0] * packet.time_base <= goal):

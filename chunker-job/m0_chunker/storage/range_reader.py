@@ -90,7 +90,6 @@ class RangeReader:
         """
         self.size_bytes, self.identity = size_bytes, identity
         self.bytes_read = 0
-        self.requests = 0
         self.failure: ChunkerError | None = None
         self._pump = pump
         self._largest, self._smallest, self._budget = span_bytes, first_span_bytes, buffer_bytes

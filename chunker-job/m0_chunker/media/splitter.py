@@ -90,6 +90,7 @@ class Splitter:
         self.delivered = [0] * len(templates)
         self._normalise: list[Normalise | None] = [choose_normalise(each) for each in templates]
         self._shapes = [shape_of(template) for template in templates]
+        self._durations = [usual_duration(template) for template in templates]
         self._router = Router(templates, self._reference, self._feed.start)
         self._ends = [-(2**62)] * len(templates)
         self._ends[self._reference] = round(self._feed.start / self._base)
@@ -169,7 +170,9 @@ class Splitter:
         self._chunk_id += 1
         shift = max(start - nominal, Fraction(0))
         self._open.append(
-            ChunkWriter(self._chunk_id, start, shift, self._normalise, self._spooling)
+            ChunkWriter(
+                self._chunk_id, start, shift, self._normalise, self._durations, self._spooling
+            )
         )
         self._router.begin(start)
         plan, origin = self._plan, self._feed.start
@@ -284,3 +287,11 @@ def shape_of(stream: Any, packet: Packet = None) -> StreamShape:
         frame_bytes=frame_bytes,
         sample_rate=stream.codec_context.sample_rate if bits else 0,
     )
+
+
+def usual_duration(stream: Any) -> int:
+    """How long a packet lasts that doesn't say so, ticks."""
+    context, base = stream.codec_context, Fraction(stream.time_base)
+    if stream.type == "audio":
+        return max(round(Fraction(context.frame_size or 1024, context.sample_rate) / base), 1)
+    return max(round(1 / (stream.average_rate or Fraction(25)) / base), 1)

@@ -51,9 +51,11 @@ class _Samples:
     """One stream's packets in this chunk, times in the stream's ticks.
 
     Attributes:
+        usual_duration: of a packet that doesn't say its own.
         waiting: those that are not written yet.
     """
 
+    usual_duration: int
     waiting: list[Any] = field(default_factory=list)
     sizes: "array[int]" = field(default_factory=lambda: array("I"))
     dts: "array[int]" = field(default_factory=lambda: array("q"))
@@ -83,6 +85,7 @@ class ChunkWriter:
         start: Fraction,
         shift: Fraction,
         normalise: Sequence[Normalise | None],
+        durations: Sequence[int],
         spooling: Spooling,
     ) -> None:
         """Args:
@@ -90,6 +93,7 @@ class ChunkWriter:
         start: seconds since the film's start.
         shift: how far that is behind its nominal time, seconds.
         normalise: how each stream's payload is changed.
+        durations: of a packet of each stream that doesn't say its own, ticks.
         spooling: where the bytes go.
         """
         self.chunk_id, self.start, self.shift = chunk_id, start, shift
@@ -97,7 +101,7 @@ class ChunkWriter:
         self.shared = [0] * len(normalise)
         self.encoded = 0
         self._normalise = normalise
-        self._samples = [_Samples() for _ in normalise]
+        self._samples = [_Samples(duration) for duration in durations]
         self.waiting = [samples.waiting for samples in self._samples]
         self._spool = spooling.open()
 
@@ -131,7 +135,7 @@ class ChunkWriter:
         first = len(samples.sizes)
         dts = [packet.dts for packet in packets]
         pts = [packet.pts for packet in packets]
-        durations = [packet.duration or 0 for packet in packets]
+        durations = [packet.duration or samples.usual_duration for packet in packets]
         samples.end = max(samples.end, *map(int.__add__, pts, durations))
         samples.last_duration = durations[-1]
         before = samples.dts[-1] if first else dts[0] - 1

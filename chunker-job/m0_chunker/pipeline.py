@@ -29,7 +29,7 @@ from m0_chunker.chunk import Chunk, ChunkBody
 from m0_chunker.errors import ChunkerError, StoppedError
 from m0_chunker.logs import event
 from m0_chunker.media.mp4.boxes import read_exactly
-from m0_chunker.resume import Imprint, StoredChunk
+from m0_chunker.resume import NOTHING, Done, Imprint, StoredChunk
 from m0_chunker.storage.base import ObjectInfo, Store
 
 _Stored = asyncio.Queue[tuple[Chunk | StoredChunk, asyncio.Task[None]] | None]
@@ -139,14 +139,14 @@ class Pipeline:
     async def run(
         self,
         cut: Callable[[], Iterator[Chunk]],
-        redo: Sequence[StoredChunk] = (),
+        done: Done = NOTHING,
         progress: Callable[[], int] = lambda: 0,
     ) -> None:
         """Take chunks from `cut` until it ends.
 
         Args:
             cut: called in a thread; its iterator is closed there too.
-            redo: chunks that an earlier attempt stored, to be announced before.
+            done: what an earlier attempt has stored; the last of it is announced before.
             progress: a number that changes while the film is being read.
 
         Raises:
@@ -157,9 +157,10 @@ class Pipeline:
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(self._watch(progress))
                 group.create_task(self._announce_all(stored))
-                for chunk in redo:
+                for chunk in done.redo:
                     await self._slots.acquire()
-                    stored.put_nowait((chunk, group.create_task(self._restore(chunk))))
+                    restoring = self._restore(chunk, keep=done.same_run)
+                    stored.put_nowait((chunk, group.create_task(restoring)))
                 await self._cut_all(cut, stored, group)
                 watching.cancel()
         except BaseExceptionGroup as errors:
@@ -240,13 +241,21 @@ class Pipeline:
         finally:
             chunk.body.close()
 
-    async def _restore(self, chunk: StoredChunk) -> None:
-        """The cached object of a chunk whose persistent one is there already."""
+    async def _restore(self, chunk: StoredChunk, *, keep: bool) -> None:
+        """The cached object of a chunk whose persistent one is there already.
+
+        Args:
+            chunk: which.
+            keep: one that is there is as good as new.
+        """
         places = self.places
         persistent, cached = self.urls(chunk.chunk_id)
         info = self._cache_info(chunk)
 
         def work() -> None:
+            found = places.store.head(cached) if keep else None
+            if found is not None and found.metadata.get("m0-sha256") == chunk.sha256:
+                return
             if places.store.copy(persistent, cached, info):
                 return
             with closing(places.store.open_source(persistent)) as file:

@@ -75,16 +75,21 @@ class Done:
     Attributes:
         resumption: where the cutter goes on.
         redo: stored, but perhaps not announced by this run: the last ones.
+        same_run: it was this very run that did it, so that its cached copies are fresh.
     """
 
     resumption: Resumption
     redo: tuple[StoredChunk, ...]
+    same_run: bool = False
 
 
 NOTHING = Done(Resumption(), ())
 
-Head = Callable[[int], tuple[Mapping[str, str], int] | None]
-"""chunk_id → (metadata, size in bytes) of a persistent chunk; None: it is not there."""
+Found = tuple[Mapping[str, str], int]
+"""(metadata, size in bytes) of a persistent chunk."""
+
+Head = Callable[[int], Found | None]
+"""chunk_id → what is known of the persistent chunk; None: it is not there."""
 
 
 def find_done(head: Head, imprint: Imprint) -> Done:
@@ -92,32 +97,38 @@ def find_done(head: Head, imprint: Imprint) -> Done:
 
     A film's last chunk is always cut again: it carries the proof that the film was whole.
     """
-    known: dict[int, tuple[Mapping[str, str], int] | None] = {}
+    known: dict[int, Found | None] = {}
 
-    def ours(chunk_id: int) -> bool:
+    def look(chunk_id: int) -> Found | None:
         if chunk_id not in known:
             found = head(chunk_id)
-            matches = found is not None and _is_ours(found[0], imprint)
-            known[chunk_id] = found if matches else None
-        return known[chunk_id] is not None
+            ours = found is not None and found[0].get("m0-plan") == imprint.plan
+            known[chunk_id] = found if ours else None
+        return known[chunk_id]
 
-    last = _last_true(ours)
-    if not last:
+    def goes_on(chunk_id: int) -> bool:
+        found = look(chunk_id)
+        return found is not None and all(name in found[0] for name in NEEDED)
+
+    last = _last_true(goes_on)
+    found = look(last) if last else None
+    if found is None:
         return NOTHING
-    metadata, _ = known[last] or ({}, 0)
-    again = 1
-    if imprint.run and metadata.get("m0-run") == imprint.run:
-        again = max(1, last - int(metadata["m0-window"]) + 1)
-    if not all(ours(chunk_id) for chunk_id in range(again, last)):
+    metadata, _ = found
+    same_run = metadata.get("m0-run") == imprint.run
+    if imprint.run is None and look(last + 1) is not None:
+        same_run = False  # a person starts it again though it was done: they want it all
+    again = max(1, last - int(metadata["m0-window"]) + 1) if same_run else 1
+    stored = [(chunk_id, look(chunk_id)) for chunk_id in range(again, last + 1)]
+    redo = [_stored(chunk_id, found) for chunk_id, found in stored if found is not None]
+    if len(redo) < len(stored):
         return NOTHING  # somebody has deleted some: all are made anew
     resumption = Resumption(last, Fraction(metadata["m0-next"]), metadata["m0-certificate"])
-    redo = [_stored(chunk_id, known[chunk_id]) for chunk_id in range(again, last + 1)]
-    return Done(resumption, tuple(redo))
+    return Done(resumption, tuple(redo), same_run)
 
 
-def _is_ours(metadata: Mapping[str, str], imprint: Imprint) -> bool:
-    needed = ("m0-sha256", "m0-start", "m0-end", "m0-next", "m0-certificate", "m0-window")
-    return metadata.get("m0-plan") == imprint.plan and all(name in metadata for name in needed)
+NEEDED = ("m0-sha256", "m0-start", "m0-end", "m0-next", "m0-certificate", "m0-window")
+"""Metadata of a chunk that another follows."""
 
 
 def _last_true(holds: Callable[[int], bool]) -> int:
@@ -133,8 +144,7 @@ def _last_true(holds: Callable[[int], bool]) -> int:
     return low
 
 
-def _stored(chunk_id: int, found: tuple[Mapping[str, str], int] | None) -> StoredChunk:
-    assert found is not None  # noqa: S101 - it was asked for before
+def _stored(chunk_id: int, found: Found) -> StoredChunk:
     metadata, size_bytes = found
     return StoredChunk(
         chunk_id,

@@ -93,7 +93,7 @@ class Work:
             event("resumed", chunks=done.resumption.chunks, again=len(done.redo))
         pipeline.tally.chunks = done.resumption.chunks - len(done.redo)
         await pipeline.run(
-            lambda: self._cut(done.resumption), done.redo, lambda: file.bytes_read
+            lambda: self._cut(done.resumption), done, lambda: file.bytes_read
         )
 
     def to_outcome(self, error: ChunkerError | None) -> Outcome:

@@ -1,12 +1,13 @@
 """Local files as a store, for a person at a terminal."""
 
+import contextlib
+import errno
+import json
 import os
 import stat
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
 from m0_contract.errors import ErrorCode, Stage
 from m0_contract.keys import ObjectUrl
@@ -16,7 +17,7 @@ from m0_chunker.errors import ChunkerError, from_os_error
 from m0_chunker.storage.base import Listed, ObjectInfo, SourceFile, StoredObject
 
 _COPY_BYTES = 2**20
-_ATTRIBUTE = "user."
+_ATTRIBUTE = "user.m0"
 
 
 class _LocalFile:
@@ -100,24 +101,38 @@ class FileStore:
 
     def put(self, url: ObjectUrl, body: ChunkBody, info: ObjectInfo) -> None:
         """See `Store`; the file appears whole or not at all."""
-        path = Path(url.key)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                dir=path.parent, prefix=f".{path.name}.", delete=False
-            ) as partial:
-                try:
-                    _write(partial, body, info)
-                    Path(partial.name).replace(path)
-                except BaseException:
-                    Path(partial.name).unlink(missing_ok=True)
-                    raise
-        except OSError as error:
-            raise from_os_error(error, f"writing {path}", Stage.UPLOAD) from error
+        def write(descriptor: int) -> None:
+            view = body.view()
+            while data := view.read(_COPY_BYTES):
+                left = memoryview(data)
+                while left:
+                    left = left[os.write(descriptor, left) :]
 
-    def copy(self, source: ObjectUrl, url: ObjectUrl, info: ObjectInfo) -> bool:  # noqa: ARG002
-        """Never: writing it again costs the same."""
-        return False
+        try:
+            _replace(url.key, write, info)
+        except OSError as error:
+            raise from_os_error(error, f"writing {url.key}", Stage.UPLOAD) from error
+
+    def copy(self, source: ObjectUrl, url: ObjectUrl, info: ObjectInfo) -> bool:
+        """See `Store`; inside the kernel, where the file systems allow."""
+
+        def write(descriptor: int) -> None:
+            original = os.open(source.key, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                left = os.fstat(original).st_size
+                while left > 0:
+                    copied = os.copy_file_range(original, descriptor, left)
+                    if not copied:
+                        raise OSError(errno.EIO, "the original became shorter")
+                    left -= copied
+            finally:
+                os.close(original)
+
+        try:
+            _replace(url.key, write, info)
+        except OSError:
+            return False  # whatever it is, `put` will say it better, or succeed
+        return True
 
     def list(self, prefix: ObjectUrl) -> Iterator[Listed]:
         """See `Store`; the prefix is a directory, or the beginning of names in one."""
@@ -150,25 +165,46 @@ def _identity(status: os.stat_result) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
 
 
-def _write(file: IO[bytes], body: ChunkBody, info: ObjectInfo) -> None:
-    view = body.view()
-    while data := view.read(_COPY_BYTES):
-        file.write(data)
-    file.flush()
-    for name, text in info.metadata.items():
+def _replace(path: str, write: Callable[[int], None], info: ObjectInfo) -> None:
+    """The file appears whole or not at all, by a name of its own until then.
+
+    That name is the same every time: what a killed attempt left there, the next one uses up.
+    """
+    directory, name = os.path.split(path)
+    partial = os.path.join(directory, f".{name}.part")  # noqa: PTH118 - paths cost ten times as much
+    descriptor = _create(partial, directory)
+    try:
         try:
-            os.setxattr(file.fileno(), _ATTRIBUTE + name, text.encode())
-        except OSError:
-            break  # this file system has no attributes, or no room for them
-    os.fchmod(file.fileno(), 0o644)
+            write(descriptor)
+            _describe(descriptor, info)
+        finally:
+            os.close(descriptor)
+        os.replace(partial, path)  # noqa: PTH105
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def _create(path: str, directory: str) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags, 0o644)
+    except FileNotFoundError:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, 0o644)
+
+
+def _describe(descriptor: int, info: ObjectInfo) -> None:
+    """Keep the metadata with the file; some file systems have no attributes, or no room."""
+    with contextlib.suppress(OSError):
+        os.setxattr(descriptor, _ATTRIBUTE, json.dumps(dict(info.metadata)).encode())
 
 
 def _read_metadata(path: str) -> dict[str, str]:
     try:
-        return {
-            name.removeprefix(_ATTRIBUTE): os.getxattr(path, name).decode(errors="replace")
-            for name in os.listxattr(path)
-            if name.startswith(_ATTRIBUTE)
-        }
-    except OSError:
+        document = json.loads(os.getxattr(path, _ATTRIBUTE))
+    except (OSError, ValueError):
         return {}
+    if not isinstance(document, dict):
+        return {}
+    return {str(name): str(text) for name, text in document.items()}

@@ -116,8 +116,17 @@ def _packet(packet: Any, track: Track) -> Packet:
         None if packet.pts is None else packet.pts * packet.time_base,
         Fraction(duration),
         packet.is_keyframe,
-        packet.is_discard,
+        packet.is_discard or _skipped(packet, track) >= duration > 0,
         data if track.is_pcm else b"",
+    )
+
+
+def _skipped(packet: Any, track: Track) -> Fraction:
+    """How much of the packet's sound is not to be played, seconds: an encoder's priming."""
+    if not track.rate or not packet.has_sidedata("skip_samples"):
+        return Fraction(0)
+    return Fraction(
+        int.from_bytes(bytes(packet.get_sidedata("skip_samples"))[:4], "little"), track.rate
     )
 
 

@@ -61,7 +61,12 @@ def keys(store, container) -> set[str]:
 def test_what_expired_goes_and_all_else_stays(each, fill, capsys):  # noqa: F811
     container, store = fill(each)
     before = keys(store, container)
-    assert sweep(Settings.from_environment(), [f"{container.kind}://{container.container}", "--dry-run"]) == 0
+    assert (
+        sweep(
+            Settings.from_environment(), [f"{container.kind}://{container.container}", "--dry-run"]
+        )
+        == 0
+    )
     assert keys(store, container) == before
     line = json.loads(capsys.readouterr().out)
     assert (line["expired"], line["deleted"], line["failed"]) == (3, 0, 0)
@@ -74,7 +79,9 @@ def test_what_expired_goes_and_all_else_stays(each, fill, capsys):  # noqa: F811
 
 def test_one_bad_container_does_not_keep_it_from_the_others(fill, capsys):
     container, store = fill("s3")
-    code = sweep(Settings.from_environment(), ["s3://m0-test-nosuch", f"s3://{container.container}"])
+    code = sweep(
+        Settings.from_environment(), ["s3://m0-test-nosuch", f"s3://{container.container}"]
+    )
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert code == 65
     assert "NoSuchBucket" in first["error"]

@@ -286,7 +286,15 @@ def shape_of(stream: Any, packet: Packet = None) -> StreamShape:
         template=None if packet is None else borrow_template(stream, packet),
         frame_bytes=frame_bytes,
         sample_rate=stream.codec_context.sample_rate if bits else 0,
+        priming=0 if packet is None else _priming(stream, packet),
     )
+
+
+def _priming(stream: Any, packet: Packet) -> int:
+    """How much of its first packet's sound a container says to skip, samples."""
+    if stream.type != "audio" or not packet.has_sidedata("skip_samples"):
+        return 0
+    return int.from_bytes(bytes(packet.get_sidedata("skip_samples"))[:4], "little")
 
 
 def usual_duration(stream: Any) -> int:

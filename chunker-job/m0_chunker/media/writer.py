@@ -29,6 +29,7 @@ class StreamShape:
         template: None until its first packet has come.
         frame_bytes: of uncompressed sound, bytes of one sample of all channels; else 0.
         sample_rate: of uncompressed sound.
+        priming: what an encoder put before the sound proper, ticks of the chunk.
     """
 
     timescale: int
@@ -36,6 +37,7 @@ class StreamShape:
     template: TrackTemplate | None
     frame_bytes: int = 0
     sample_rate: int = 0
+    priming: int = 0
 
     def rescale(self, times: Sequence[int]) -> list[int]:
         """The stream's ticks as the chunk's, to the nearest."""
@@ -259,8 +261,9 @@ class ChunkWriter:
         (last,) = shape.rescale([samples.last_duration])
         offsets = list(map(int.__sub__, pts, dts))
         counts = map(int.__sub__, [*samples.run_firsts[1:], len(dts)], samples.run_firsts)
+        first = self.chunk_id == 1
         return ChunkTrack(
-            template=shape.template if self.chunk_id == 1 else without_priming(shape.template),
+            template=shape.template if first else without_priming(shape.template),
             timescale=shape.timescale,
             sizes=samples.sizes,
             deltas=Runs.of([*map(int.__sub__, dts[1:], dts), max(last, 1)]),
@@ -270,7 +273,7 @@ class ChunkWriter:
             run_places=samples.run_places,
             run_descriptions=None,
             begin=(origin + self.start) * shape.timescale - dts[0],
-            hidden=min(pts[:REORDER]) - dts[0],
+            hidden=min(pts[:REORDER]) - dts[0] + (shape.priming if first else 0),
             span=samples.end * shape.base - origin - self.start,
         )
 

@@ -73,18 +73,18 @@ class Cutter:
                     ErrorCode.LIMIT_EXCEEDED,
                     f"the film would become more than {self.limits.chunks} chunks",
                 )
+            self._certificate.kinds = source.kinds
             self._certificate.add(facts, chunk.chunk_id)
+            if not chunk.next_start:  # the last chunk, in a store, proves that the film was whole
+                check_end(self.film, source.end)
+                self._certificate.check(source.delivered, before if self._skips else None)
+                self._end = source.end
             yield replace(chunk, certificate=self._certificate.dump())
-        check_end(self.film, source.end)
-        self._certificate.check(source.delivered, before if self._skips else None)
-        self._end = source.end
 
     def certify(self) -> Integrity:
         """The certificate of the whole film; after the last chunk."""
-        kinds = [template.type for template in self._templates()]
         film_s = None if self.film.duration is None else float(self.film.duration)
         return self._certificate.to_integrity(
-            kinds,
             float(self._end),
             film_s,
             source=self._feed.source_counts() if self._feed else None,
@@ -94,9 +94,6 @@ class Cutter:
     @property
     def _skips(self) -> bool:
         return self._feed is not None and self._feed.skips
-
-    def _templates(self) -> list[object]:
-        return self._feed.templates if self._feed else list(self.film.streams)
 
     def _choose(self, resumption: Resumption) -> Slicer | Splitter:
         plan = self._plan()

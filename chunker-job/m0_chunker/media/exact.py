@@ -208,7 +208,8 @@ class _Encoder:
         encoder.pix_fmt = source.pix_fmt
         encoder.time_base = self._video.time_base
         encoder.framerate = self._video.average_rate or Fraction(25)
-        encoder.sample_aspect_ratio = source.sample_aspect_ratio
+        if source.sample_aspect_ratio:
+            encoder.sample_aspect_ratio = source.sample_aspect_ratio
         for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
             setattr(encoder, name, getattr(source, name))
         encoder.flags |= av.codec.context.Flags.global_header

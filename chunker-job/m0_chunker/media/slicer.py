@@ -85,6 +85,11 @@ class Slicer:
         self.end = self._find_end()
 
     @property
+    def kinds(self) -> str:
+        """`v` or `a` for each stream."""
+        return "".join(stream.type[0] for stream in self._film.streams)
+
+    @property
     def delivered(self) -> list[int]:
         """Packets of each stream in the film."""
         return [track.samples for track in self._tracks]

@@ -101,6 +101,11 @@ class Splitter:
         self._open_writer(resumption.end, resumption.end)
 
     @property
+    def kinds(self) -> str:
+        """`v` or `a` for each stream."""
+        return "".join(template.type[0] for template in self._feed.templates)
+
+    @property
     def _base(self) -> Fraction:
         """Seconds in a tick of the reference."""
         return self._bases[self._reference]

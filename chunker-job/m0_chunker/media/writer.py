@@ -272,9 +272,9 @@ class ChunkWriter:
             run_counts=list(counts),
             run_places=samples.run_places,
             run_descriptions=None,
-            begin=(origin + self.start) * shape.timescale - dts[0],
+            begin=float((origin + self.start) * shape.timescale - dts[0]),
             hidden=min(pts[:REORDER]) - dts[0] + (shape.priming if first else 0),
-            span=samples.end * shape.base - origin - self.start,
+            span=float(samples.end * shape.base - origin - self.start),
         )
 
     def _describe_pcm(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:
@@ -295,9 +295,9 @@ class ChunkWriter:
             run_counts=counts,
             run_places=samples.run_places,
             run_descriptions=None,
-            begin=-first * shape.sample_rate,
+            begin=float(-first * shape.sample_rate),
             hidden=0,
-            span=first + Fraction(total, shape.sample_rate),
+            span=float(first + Fraction(total, shape.sample_rate)),
         )
 
 

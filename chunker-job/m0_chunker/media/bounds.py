@@ -20,6 +20,8 @@ PROBE_BYTES = 512 * 2**20
 MAX_TOP_LEVEL = 1000
 """Outermost boxes before the index; libav would look on for ever."""
 
+_ODD_BYTES = 64 * 2**20
+
 MAX_UNPACKED_BYTES = 16 * 2**20
 """Of a compressed index: QuickTime's of the nineties."""
 
@@ -81,6 +83,8 @@ def _find_index(file: SourceFile, name: str) -> tuple[int, int] | None:
             return at + begin, max(0, min(at + size, size_bytes) - at - begin)
         if size < begin or kind in FRAGMENT:
             return None
+        if size > _ODD_BYTES and not kind.isalnum():
+            return None  # no MP4: nothing is read there only to find that out
         at += size
         if at + 8 > size_bytes:
             return None

@@ -1,7 +1,8 @@
 """Opening a film: only real containers, only its own bytes, and what is inside."""
 
 import errno
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, NoReturn
 
@@ -11,6 +12,7 @@ from m0_contract.errors import ErrorCode, Stage
 
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.bounds import PROBE_BYTES, bounded_memory, refuse_bombs
+from m0_chunker.media.tails import count_missing
 from m0_chunker.storage.base import SourceFile
 
 av.logging.set_level(None)
@@ -55,6 +57,8 @@ class Film:
         file: the bytes.
         name: what people call it.
         salvage: whether a damaged film is to be taken as far as it goes.
+        missing_bytes: that should come after its end, as far as its headers say.
+        notes: what a person should know of what is not in the chunks; plain sentences.
     """
 
     container: Any
@@ -65,6 +69,8 @@ class Film:
     file: SourceFile
     name: str
     salvage: bool
+    missing_bytes: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def video(self) -> Any | None:
@@ -105,16 +111,20 @@ def open_film(
     """
     if file.size_bytes == 0:
         raise ChunkerError(ErrorCode.NOT_MEDIA, f"{name} is empty")
-    refuse_bombs(file, name)
+    refuse_bombs(file, name, limits.pixels, salvage=salvage)
+    missing = _count_missing(file)
+    if missing and not salvage:
+        raise cut_off_by(missing, name)
     container = None
     try:
         with bounded_memory(PROBE_BYTES):
-            container = _open(file, {})
+            container = _open(file, limits, {})
             if container.format.name == "avi":  # it stores no presentation times
                 container.close()
                 file.seek(0)
-                container = _open(file, {"fflags": "+genpts"})
-        return _probe(container, file, name, limits, salvage=salvage)
+                container = _open(file, limits, {"fflags": "+genpts"})
+        film = _probe(container, file, name, limits, salvage=salvage)
+        return _with_tail(film, missing)
     except (av.error.FFmpegError, ValueError, RuntimeError, MemoryError) as error:
         _close(container)
         raise not_media(error, file, name) from error
@@ -123,10 +133,19 @@ def open_film(
         raise
 
 
-def _open(file: SourceFile, options: dict[str, str]) -> Any:
+def _count_missing(file: SourceFile) -> int:
+    try:
+        return count_missing(file, file.size_bytes)
+    finally:
+        file.seek(0)
+
+
+def _open(file: SourceFile, limits: Limits, options: dict[str, str]) -> Any:
     return av.open(
         file,
         "r",
+        # What decodes a picture to find out what it is like; aligned sides are a little longer.
+        options={"max_pixels": str(min(2 * limits.pixels, 2**31 - 1))},
         container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "none", **options},
         metadata_errors="replace",
         buffer_size=BUFFER_BYTES,
@@ -158,15 +177,17 @@ def not_media(error: Exception, file: SourceFile, name: str) -> ChunkerError:
     )
 
 
+def _is_cover(stream: Any) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+
+
 def _is_media(stream: Any) -> bool:
+    context = stream.codec_context
+    if context is None:
+        return False
     if stream.type == "video":
-        cover = stream.disposition & av.stream.Disposition.attached_pic
-        return not cover and stream.codec_context is not None and stream.codec_context.width > 0
-    return (
-        stream.type == "audio"
-        and stream.codec_context is not None
-        and stream.codec_context.sample_rate > 0
-    )
+        return not _is_cover(stream) and context.width > 0 and context.height > 0
+    return stream.type == "audio" and context.sample_rate > 0
 
 
 def _probe(
@@ -178,24 +199,52 @@ def _probe(
             f"{name} has {len(container.streams)} streams; at most {limits.streams} are taken",
         )
     streams = tuple(stream for stream in container.streams if _is_media(stream))
+    if not streams and file.failure is not None:
+        raise file.failure
+    notes = _leave_out(container, streams, name)
     if not streams:
-        if file.failure is not None:
-            raise file.failure
         raise ChunkerError(ErrorCode.NOT_MEDIA, f"{name} has neither pictures nor sound")
-    for stream in container.streams:
-        if stream not in streams:
-            stream.discard = av.stream.Discard.all
     kinds = [stream.type for stream in streams]
     reference = kinds.index("video") if "video" in kinds else 0
     start = _film_start(streams, reference)
     duration = Fraction(container.duration, av.time_base) if container.duration else None
     if duration and "matroska" in container.format.name:  # it counts from zero
         duration -= max(start, Fraction(0))
-    film = Film(container, streams, reference, start, duration, file, name, salvage)
+    film = Film(
+        container, streams, reference, start, duration, file, name, salvage, notes=notes
+    )
     _check_limits(film, limits)
-    if film.is_mp4 and not salvage:
-        _check_index(film)
     return film
+
+
+def _leave_out(container: Any, streams: Sequence[Any], name: str) -> tuple[str, ...]:
+    """Have what is not media not even read.
+
+    Returns:
+        What is to be said of sound and pictures among it.
+
+    Raises:
+        ChunkerError: UNSUPPORTED_MEDIA: pictures that can't be made out, not to be lost without
+            a word. A transport stream may announce such that never come.
+    """
+    notes = []
+    may_be_absent = container.format.name.startswith("mpeg") and any(
+        stream.type == "video" for stream in streams
+    )
+    for stream in container.streams:
+        if stream in streams:
+            continue
+        stream.discard = av.stream.Discard.all
+        if stream.type == "audio" or (stream.type == "video" and not _is_cover(stream)):
+            codec = stream.codec_context.name if stream.codec_context else "unknown"
+            text = f"stream {stream.index} ({stream.type}, codec {codec})"
+            if stream.type == "video" and not may_be_absent:
+                raise ChunkerError(
+                    ErrorCode.UNSUPPORTED_MEDIA,
+                    f"the pictures of {name} can't be made out: {text} has no size, or an absurd one",
+                )
+            notes.append(f"{text} can't be made out and is not in the chunks")
+    return tuple(notes)
 
 
 def _check_limits(film: Film, limits: Limits) -> None:
@@ -229,22 +278,40 @@ def _film_start(streams: tuple[Any, ...], reference: int) -> Fraction:
     return Fraction(first)
 
 
-def _check_index(film: Film) -> None:
-    """A sample table (MP4, MOV) says where every packet is: compare it with the size.
+def _with_tail(film: Film, missing: int) -> Film:
+    """The film, knowing how much of it is missing at its end.
 
-    A film cut off by a broken upload is thus found before anything is published.
+    Raises:
+        ChunkerError: SOURCE_CORRUPT, unless it is to be salvaged.
     """
+    if film.is_mp4:
+        missing = _count_beyond(film)
+    if not missing:
+        return film
+    error = cut_off_by(missing, film.name)
+    if not film.salvage:
+        raise error
+    return replace(film, missing_bytes=missing, notes=(*film.notes, str(error)))
+
+
+def cut_off_by(missing: int, name: str) -> ChunkerError:
+    """The error for a film that lacks `missing` bytes, before anything of it is published."""
+    return ChunkerError(
+        ErrorCode.SOURCE_CORRUPT,
+        f"{name} is cut off: at least {missing} bytes are missing at its end",
+        stage=Stage.PROBE,
+    )
+
+
+def _count_beyond(film: Film) -> int:
+    """A sample table (MP4, MOV) says where every packet is: how far behind the file's end."""
+    missing = 0
     for stream in film.streams:
         entries = stream.index_entries
-        if not len(entries):
-            continue
-        missing = entries[-1].pos + entries[-1].size - film.file.size_bytes
-        if missing > 0:
-            raise ChunkerError(
-                ErrorCode.SOURCE_CORRUPT,
-                f"{film.name} is cut off: its index goes on for {missing} bytes after its end",
-                stage=Stage.PROBE,
-            )
+        if len(entries):
+            end = entries[-1].pos + entries[-1].size
+            missing = max(missing, end - film.file.size_bytes)
+    return missing
 
 
 def reading_error(error: Exception, film: Film) -> ChunkerError:

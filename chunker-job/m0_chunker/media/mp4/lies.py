@@ -66,7 +66,7 @@ class _Track:
     @property
     def packets(self) -> int:
         """How many libav will make room for."""
-        if self.kind == b"soun" and self.is_raw and self.uniform:
+        if self.kind == b"soun" and self.is_raw:
             return self.runs * max(1, -(-self.longest_run // _SOUND_PACKET))
         return self.samples
 
@@ -155,6 +155,8 @@ def _note_sizes(track: _Track, kind: bytes, content: memoryview) -> None:
     bits = 32
     if kind == b"stz2":
         each, bits = 0, each & 0xFF
+        if not bits:
+            raise _TooShortError("sizes of no bits")
     if not each and count * bits > (len(content) - 12) * 8:
         raise _TooShortError(f"{count} sizes have no room in {len(content)} bytes")
     track.uniform, track.samples = each, max(track.samples, count)

@@ -33,6 +33,10 @@ CUT_VERSION = 1
 """Counts the changes to how chunks come out: chunks of another version are not gone on from."""
 
 
+READ_AGAIN = 8
+"""Reading counts as getting on until a film was read so many times; ordinary ones: once."""
+
+
 class Work:
     """One request, from its source to its outcome."""
 
@@ -93,7 +97,10 @@ class Work:
             event("resumed", chunks=done.resumption.chunks, again=len(done.redo))
         pipeline.tally.chunks = done.resumption.chunks - len(done.redo)
         await pipeline.run(
-            lambda: self._cut(done.resumption), done, lambda: file.bytes_read
+            lambda: self._cut(done.resumption),
+            done,
+            # Who reads a film over and over gets nowhere.
+            lambda: min(file.bytes_read, READ_AGAIN * file.size_bytes),
         )
 
     def to_outcome(self, error: ChunkerError | None) -> Outcome:

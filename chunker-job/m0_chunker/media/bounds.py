@@ -26,9 +26,7 @@ MAX_UNPACKED_BYTES = 16 * 2**20
 """Of a compressed index: QuickTime's of the nineties."""
 
 
-def refuse_bombs(
-    file: SourceFile, name: str, max_pixels: int, *, salvage: bool = False
-) -> None:
+def refuse_bombs(file: SourceFile, name: str, max_pixels: int, *, salvage: bool = False) -> None:
     """Refuse an MP4 whose index is too big, or compressed to be so, or lies (`mp4.lies`).
 
     libav allocates for each of its entries before it can be asked anything.

@@ -1,8 +1,8 @@
 """Opening a film: only real containers, only its own bytes, and what is inside."""
 
 import errno
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, NoReturn
 
@@ -12,6 +12,8 @@ from m0_contract.errors import ErrorCode, Stage
 
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.bounds import PROBE_BYTES, bounded_memory, refuse_bombs
+from m0_chunker.media.salvage import salvage_packets
+from m0_chunker.media.streams import choose_streams
 from m0_chunker.media.tails import count_missing
 from m0_chunker.storage.base import SourceFile
 
@@ -70,7 +72,7 @@ class Film:
     name: str
     salvage: bool
     missing_bytes: int = 0
-    notes: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
 
     @property
     def video(self) -> Any | None:
@@ -82,6 +84,13 @@ class Film:
     def is_mp4(self) -> bool:
         """Whether its container is MP4's family."""
         return "mov" in self.container.format.name.split(",")
+
+    def demux(self, *streams: Any) -> Iterator[Any]:
+        """Packets in the film's own order; of one to be salvaged, as many as there are."""
+        if self.salvage:
+            return salvage_packets(self, streams)
+        packets: Iterator[Any] = self.container.demux(*streams)
+        return packets
 
     def cut_off(self) -> ChunkerError:
         """The error for bytes that end before the film does, or what the store said of them."""
@@ -177,74 +186,22 @@ def not_media(error: Exception, file: SourceFile, name: str) -> ChunkerError:
     )
 
 
-def _is_cover(stream: Any) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
-
-
-def _is_media(stream: Any) -> bool:
-    context = stream.codec_context
-    if context is None:
-        return False
-    if stream.type == "video":
-        return not _is_cover(stream) and context.width > 0 and context.height > 0
-    return stream.type == "audio" and context.sample_rate > 0
-
-
-def _probe(
-    container: Any, file: SourceFile, name: str, limits: Limits, *, salvage: bool
-) -> Film:
+def _probe(container: Any, file: SourceFile, name: str, limits: Limits, *, salvage: bool) -> Film:
     if len(container.streams) > limits.streams:
         raise ChunkerError(
             ErrorCode.LIMIT_EXCEEDED,
             f"{name} has {len(container.streams)} streams; at most {limits.streams} are taken",
         )
-    streams = tuple(stream for stream in container.streams if _is_media(stream))
-    if not streams and file.failure is not None:
-        raise file.failure
-    notes = _leave_out(container, streams, name)
-    if not streams:
-        raise ChunkerError(ErrorCode.NOT_MEDIA, f"{name} has neither pictures nor sound")
+    streams, notes = choose_streams(container, file, name)
     kinds = [stream.type for stream in streams]
     reference = kinds.index("video") if "video" in kinds else 0
     start = _film_start(streams, reference)
     duration = Fraction(container.duration, av.time_base) if container.duration else None
     if duration and "matroska" in container.format.name:  # it counts from zero
         duration -= max(start, Fraction(0))
-    film = Film(
-        container, streams, reference, start, duration, file, name, salvage, notes=notes
-    )
+    film = Film(container, streams, reference, start, duration, file, name, salvage, notes=notes)
     _check_limits(film, limits)
     return film
-
-
-def _leave_out(container: Any, streams: Sequence[Any], name: str) -> tuple[str, ...]:
-    """Have what is not media not even read.
-
-    Returns:
-        What is to be said of sound and pictures among it.
-
-    Raises:
-        ChunkerError: UNSUPPORTED_MEDIA: pictures that can't be made out, not to be lost without
-            a word. A transport stream may announce such that never come.
-    """
-    notes = []
-    may_be_absent = container.format.name.startswith("mpeg") and any(
-        stream.type == "video" for stream in streams
-    )
-    for stream in container.streams:
-        if stream in streams:
-            continue
-        stream.discard = av.stream.Discard.all
-        if stream.type == "audio" or (stream.type == "video" and not _is_cover(stream)):
-            codec = stream.codec_context.name if stream.codec_context else "unknown"
-            text = f"stream {stream.index} ({stream.type}, codec {codec})"
-            if stream.type == "video" and not may_be_absent:
-                raise ChunkerError(
-                    ErrorCode.UNSUPPORTED_MEDIA,
-                    f"the pictures of {name} can't be made out: {text} has no size, or an absurd one",
-                )
-            notes.append(f"{text} can't be made out and is not in the chunks")
-    return tuple(notes)
 
 
 def _check_limits(film: Film, limits: Limits) -> None:
@@ -291,7 +248,7 @@ def _with_tail(film: Film, missing: int) -> Film:
     error = cut_off_by(missing, film.name)
     if not film.salvage:
         raise error
-    return replace(film, missing_bytes=missing, notes=(*film.notes, str(error)))
+    return replace(film, missing_bytes=missing, notes=[*film.notes, str(error)])
 
 
 def cut_off_by(missing: int, name: str) -> ChunkerError:
@@ -324,6 +281,15 @@ def reading_error(error: Exception, film: Film) -> ChunkerError:
     return ChunkerError(ErrorCode.SOURCE_CORRUPT, f"the film can't be read any further: {reason}")
 
 
+def no_pictures(film: Film) -> ChunkerError:
+    """The error for pictures that were announced and never came: no film of sound only."""
+    stream = film.streams[film.reference]
+    return ChunkerError(
+        ErrorCode.SOURCE_CORRUPT,
+        f"{film.name} says that stream {stream.index} has pictures, but there is not one",
+    )
+
+
 def check_end(film: Film, reached: Fraction) -> None:
     """Whether the film ended where its header said it would.
 
@@ -338,10 +304,11 @@ def check_end(film: Film, reached: Fraction) -> None:
         raise film.file.failure
     if film.duration is None or "mpegts" in film.container.format.name:
         return
-    missing = film.duration - reached
-    if not film.salvage and missing > max(Fraction(2), film.duration / 50):
-        raise ChunkerError(
-            ErrorCode.SOURCE_CORRUPT,
+    if film.duration - reached > max(Fraction(2), film.duration / 50):
+        text = (
             f"the film ends at {float(reached):.1f} s instead of {float(film.duration):.1f} s, "
-            "which its header gives",
+            "which its header gives"
         )
+        if not film.salvage:
+            raise ChunkerError(ErrorCode.SOURCE_CORRUPT, text)
+        film.notes.append(text)

@@ -132,10 +132,14 @@ def _note(track: _Track, kind: bytes, content: memoryview) -> None:
     if kind == b"hdlr" and bytes(content[8:12]) in {b"vide", b"soun"}:
         track.kind = bytes(content[8:12])
     elif kind == b"dref":
-        track.places += [bytes(c[4:]).strip(b"\0") for _, c in _walk(content[8:], 0) if not _is_here(c)]
+        track.places += [
+            bytes(c[4:]).strip(b"\0") for _, c in _walk(content[8:], 0) if not _is_here(c)
+        ]
     elif kind == b"stsd":
         track.sides += [
-            struct.unpack_from(">HH", entry, 24) for _, entry in _walk(content[8:], 0) if len(entry) > 28
+            struct.unpack_from(">HH", entry, 24)
+            for _, entry in _walk(content[8:], 0)
+            if len(entry) > 28
         ]
     elif kind in {b"stsz", b"stz2"}:
         _note_sizes(track, kind, content)
@@ -165,7 +169,9 @@ def _note_sizes(track: _Track, kind: bytes, content: memoryview) -> None:
 def _note_table(track: _Track, kind: bytes, content: memoryview) -> None:
     (count,) = struct.unpack_from(">I", content, 4)
     if count * _ENTRY_BYTES[kind] > len(content) - 8:
-        raise _TooShortError(f"{count} entries of {kind.decode()} have no room in {len(content)} bytes")
+        raise _TooShortError(
+            f"{count} entries of {kind.decode()} have no room in {len(content)} bytes"
+        )
     if kind in {b"stco", b"co64"}:
         track.runs = max(track.runs, count)
     elif kind == b"stsc" and count:
@@ -175,9 +181,7 @@ def _note_table(track: _Track, kind: bytes, content: memoryview) -> None:
         track.is_raw = count == 1 and struct.unpack_from(">I", content, 12) == (1,)
 
 
-def _judge(
-    track: _Track, which: str, size_bytes: int, max_pixels: int, *, salvage: bool
-) -> None:
+def _judge(track: _Track, which: str, size_bytes: int, max_pixels: int, *, salvage: bool) -> None:
     is_media = bool(track.kind)
     places = [place for place in track.places if place]
     if places and is_media:

@@ -86,9 +86,13 @@ class Cutter:
         kinds = [template.type for template in self._templates()]
         film_s = None if self.film.duration is None else float(self.film.duration)
         notes = self.film.notes + self.notes + (self._feed.notes if self._feed else [])
-        return self._certificate.to_integrity(
+        integrity = self._certificate.to_integrity(
             kinds, float(self._end), film_s, notes=notes or None
         )
+        missing_s = round(float(self.film.missing_s), 3)  # of sound, where the pictures go on
+        if missing_s > integrity.model_dump()["missing_s"]:
+            integrity = integrity.model_copy(update={"missing_s": missing_s})
+        return integrity
 
     def _templates(self) -> list[Any]:
         return self._feed.templates if self._feed else list(self.film.streams)

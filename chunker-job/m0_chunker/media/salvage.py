@@ -1,6 +1,7 @@
 """Takes a damaged film as far as it goes: what is there, whole, and a word on what is not."""
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -68,3 +69,23 @@ def _count_packets(film: "Film", streams: Sequence[Any]) -> tuple[int, int]:
     ends = [entry.pos + entry.size for each in streams for entry in each.index_entries]
     present = sum(end <= size_bytes for end in ends)
     return present, len(ends) - present
+
+
+def count_beyond(streams: Sequence[Any], size_bytes: int) -> tuple[int, Fraction]:
+    """What a sample table (MP4, MOV) speaks of and the file has not.
+
+    Returns:
+        Bytes after the file's end, and the longest stretch of a stream there, seconds.
+    """
+    missing_bytes, missing_s = 0, Fraction(0)
+    for stream in streams:
+        entries = stream.index_entries
+        if not len(entries):
+            continue
+        last = entries[-1]
+        if last.pos + last.size <= size_bytes:
+            continue
+        missing_bytes = max(missing_bytes, last.pos + last.size - size_bytes)
+        first = next(entry for entry in entries if entry.pos + entry.size > size_bytes)
+        missing_s = max(missing_s, (last.timestamp - first.timestamp) * stream.time_base)
+    return missing_bytes, missing_s

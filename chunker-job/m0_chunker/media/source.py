@@ -12,7 +12,7 @@ from m0_contract.errors import ErrorCode, Stage
 
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.bounds import PROBE_BYTES, bounded_memory, refuse_bombs
-from m0_chunker.media.salvage import salvage_packets
+from m0_chunker.media.salvage import count_beyond, salvage_packets
 from m0_chunker.media.streams import choose_streams
 from m0_chunker.media.tails import count_missing
 from m0_chunker.storage.base import SourceFile
@@ -60,6 +60,7 @@ class Film:
         name: what people call it.
         salvage: whether a damaged film is to be taken as far as it goes.
         missing_bytes: that should come after its end, as far as its headers say.
+        missing_s: how much of a stream is beyond its end, as far as its index says, seconds.
         notes: what a person should know of what is not in the chunks; plain sentences.
     """
 
@@ -72,6 +73,7 @@ class Film:
     name: str
     salvage: bool
     missing_bytes: int = 0
+    missing_s: Fraction = Fraction(0)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -235,20 +237,22 @@ def _film_start(streams: tuple[Any, ...], reference: int) -> Fraction:
     return Fraction(first)
 
 
-def _with_tail(film: Film, missing: int) -> Film:
+def _with_tail(film: Film, missing_bytes: int) -> Film:
     """The film, knowing how much of it is missing at its end.
 
     Raises:
         ChunkerError: SOURCE_CORRUPT, unless it is to be salvaged.
     """
+    missing_s = Fraction(0)
     if film.is_mp4:
-        missing = _count_beyond(film)
-    if not missing:
+        missing_bytes, missing_s = count_beyond(film.streams, film.file.size_bytes)
+    if not missing_bytes:
         return film
-    error = cut_off_by(missing, film.name)
+    error = cut_off_by(missing_bytes, film.name)
     if not film.salvage:
         raise error
-    return replace(film, missing_bytes=missing, notes=[*film.notes, str(error)])
+    notes = [*film.notes, str(error)]
+    return replace(film, missing_bytes=missing_bytes, missing_s=missing_s, notes=notes)
 
 
 def cut_off_by(missing: int, name: str) -> ChunkerError:
@@ -258,17 +262,6 @@ def cut_off_by(missing: int, name: str) -> ChunkerError:
         f"{name} is cut off: at least {missing} bytes are missing at its end",
         stage=Stage.PROBE,
     )
-
-
-def _count_beyond(film: Film) -> int:
-    """A sample table (MP4, MOV) says where every packet is: how far behind the file's end."""
-    missing = 0
-    for stream in film.streams:
-        entries = stream.index_entries
-        if len(entries):
-            end = entries[-1].pos + entries[-1].size
-            missing = max(missing, end - film.file.size_bytes)
-    return missing
 
 
 def reading_error(error: Exception, film: Film) -> ChunkerError:

@@ -34,6 +34,10 @@ CUT_VERSION = 1
 """Counts the changes to how chunks come out: chunks of another version are not gone on from."""
 
 
+READ_AGAIN = 8
+"""Reading counts as getting on until a film was read so many times; ordinary ones: once."""
+
+
 class Work:
     """One request, from its source to its outcome."""
 
@@ -98,7 +102,10 @@ class Work:
             certificate = Certificate.load(done.resumption.certificate)
             pipeline.tally.integrity = certificate.to_integrity(float(done.resumption.end))
         await pipeline.run(
-            lambda: self._cut(done.resumption), done, lambda: file.bytes_read
+            lambda: self._cut(done.resumption),
+            done,
+            # Who reads a film over and over gets nowhere.
+            lambda: min(file.bytes_read, READ_AGAIN * file.size_bytes),
         )
 
     def to_outcome(self, error: ChunkerError | None) -> Outcome:

@@ -211,6 +211,8 @@ def _read_track(trak: memoryview, track_id: int, movie_scale: int, size_bytes: i
     table = need(trak, b"mdia", b"minf", b"stbl")
     _check_data_is_here(need(trak, b"mdia", b"minf", b"dinf", b"dref"))
     sizes = _read_sizes(need(table, b"stsz"))
+    if 0 in sizes:
+        raise UnsuitableIndexError("it has samples without a byte")
     ends = array("Q", accumulate(sizes, initial=0))
     deltas = _read_steps(need(table, b"stts"), len(sizes), "I")
     steps = zip(deltas.firsts, deltas.firsts[1:], deltas.values, strict=False)
@@ -317,9 +319,11 @@ def _check_places(
     firsts: Sequence[int], places: Sequence[int], ends: "array[int]", size_bytes: int
 ) -> None:
     bounds = [ends[first] for first in firsts]
-    lengths = map(int.__sub__, bounds[1:], bounds)
-    if max(map(int.__add__, places, lengths)) > size_bytes:
+    run_ends = list(map(int.__add__, places, map(int.__sub__, bounds[1:], bounds)))
+    if max(run_ends) > size_bytes:
         raise UnsuitableIndexError("it is cut off")
+    if any(map(int.__gt__, run_ends, places[1:])):
+        raise UnsuitableIndexError("its samples are out of order or over each other")
 
 
 def _edited(track: TrackIndex, movie_scale: int) -> TrackIndex:

@@ -99,11 +99,23 @@ def borrow_template(stream: Any, packet: Any) -> TrackTemplate:
         moov = need(memoryview(file.getvalue()), b"moov")
         return read_template(need(moov, b"trak"))
     except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise ChunkerError(
-            ErrorCode.UNSUPPORTED_MEDIA,
-            f"the film's {stream.type} codec {stream.codec_context.name} can't be put into an "
-            "MP4 file as it is; ask for another fps, width or height to have it transcoded",
-        ) from error
+        raise ChunkerError(ErrorCode.UNSUPPORTED_MEDIA, _no_place(stream)) from error
+
+
+def _no_place(stream: Any) -> str:
+    """What to do about a codec that MP4 has no place for."""
+    text = (
+        f"the film's {stream.type} codec {stream.codec_context.name} can't be put into an "
+        "MP4 file as it is"
+    )
+    transcode = "ask for another fps, width or height to have it transcoded"
+    if stream.type == "video":
+        return f"{text}; {transcode}"
+    if any(other.type == "video" for other in stream.container.streams):
+        return (
+            f"{text}; convert the sound to AAC and leave the pictures as they are, or {transcode}"
+        )
+    return f"{text}; convert the sound to AAC"
 
 
 def without_priming(template: TrackTemplate) -> TrackTemplate:

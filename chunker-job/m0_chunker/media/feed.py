@@ -20,14 +20,14 @@ class PacketFeed(Protocol):
         templates: the streams that packets belong to; complete at the first packet.
         reference: position in `templates` of the stream whose key frames may be cut at.
         start: time stamp of the film's start, seconds, in the packets' own time.
-        encoded: packets so far that are not the film's own, where most are.
+        encoded: times of the reference's packets that are not the film's own, where most are.
         notes: what a person should know of how the packets came about; plain sentences.
     """
 
     templates: list[Any]
     reference: int
     start: Fraction
-    encoded: int
+    encoded: set[int]
     notes: list[str]
 
     def packets(self) -> Iterator[tuple[int, Packet]]:
@@ -55,7 +55,7 @@ class CopyFeed(OwnDescriptions):
         self.templates = list(film.streams)
         self.reference = film.reference
         self.start = film.start
-        self.encoded = 0
+        self.encoded: set[int] = set()
         self.notes: list[str] = []
 
     def packets(self) -> Iterator[tuple[int, Packet]]:

@@ -62,7 +62,6 @@ class Splitter:
         self._feed, self._plan, self._spooling = feed, plan, spooling
         self._open: deque[ChunkWriter] = deque()
         self._newest: Packet | None = None
-        self._told = 0
         self.delivered: list[int] = []
 
     def chunks(self, resumption: Resumption) -> Iterator[tuple[Chunk, ChunkFacts]]:
@@ -219,7 +218,11 @@ class Splitter:
         """Close the oldest open chunk; at `end` if it goes on to the film's."""
         writer = self._open[0]
         following = self._open[1] if len(self._open) > 1 else None
-        writer.encoded, self._told = self._feed.encoded - self._told, self._feed.encoded
+        shared = following.shared if following else [0] * len(self._bases)
+        if self._feed.encoded:
+            times = writer.times(self._reference, shared[self._reference])
+            writer.encoded = len(times & self._feed.encoded)
+            self._feed.encoded -= times
         ends = writer.end if end is None else end
         assert ends is not None  # noqa: S101 - it is complete
         sealed, facts = writer.finish(
@@ -228,7 +231,7 @@ class Splitter:
             self._shapes,
             self._feed.start,
             self._reference,
-            following.shared if following else [0] * len(self._bases),
+            shared,
         )
         self._ends = list(map(max, self._ends, writer.ends()))
         self._open.popleft()

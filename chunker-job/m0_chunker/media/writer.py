@@ -112,6 +112,12 @@ class ChunkWriter:
         samples = self._samples[number]
         return len(samples.sizes) + len(samples.waiting)
 
+    def times(self, number: int, but: int) -> set[int]:
+        """When the packets of stream `number` are shown, without the last `but`, ticks."""
+        self.write()
+        pts = self._samples[number].pts
+        return set(pts[: len(pts) - but])
+
     def ends(self) -> list[int]:
         """The latest end of each stream's packets, ticks; those that wait included."""
         self.write()

@@ -128,16 +128,19 @@ class Certificate:
         except (TypeError, AttributeError) as error:
             raise ValueError("no certificate") from error
 
-    def check(self, delivered: Sequence[int]) -> None:
+    def check(self, delivered: Sequence[int], before: Sequence[int] | None = None) -> None:
         """Compare with what the film gave in all.
 
         Args:
             delivered: packets of each stream, counted where they come from.
+            before: those that an earlier attempt was given, where they did not come again.
 
         Raises:
             ChunkerError: INTEGRITY, naming the stream and both counts.
         """
-        for stream, (given, written) in enumerate(zip(delivered, self.written, strict=True)):
+        earlier = before or [0] * len(delivered)
+        given_in_all = [a + b for a, b in zip(delivered, earlier, strict=True)]
+        for stream, (given, written) in enumerate(zip(given_in_all, self.written, strict=True)):
             if given != written:
                 raise ChunkerError(
                     ErrorCode.INTEGRITY,

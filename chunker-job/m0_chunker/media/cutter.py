@@ -65,6 +65,7 @@ class Cutter:
         return self._certified(self._choose(resumption), resumption)
 
     def _certified(self, source: Slicer | Splitter, resumption: Resumption) -> Iterator[Chunk]:
+        before = list(self._certificate.written)
         for chunk, facts in source.chunks(resumption):
             if chunk.chunk_id > self.limits.chunks:
                 chunk.body.close()
@@ -75,7 +76,7 @@ class Cutter:
             self._certificate.add(facts, chunk.chunk_id)
             yield replace(chunk, certificate=self._certificate.dump())
         check_end(self.film, source.end)
-        self._certificate.check(source.delivered)
+        self._certificate.check(source.delivered, before if self._skips else None)
         self._end = source.end
 
     def certify(self) -> Integrity:
@@ -83,8 +84,16 @@ class Cutter:
         kinds = [template.type for template in self._templates()]
         film_s = None if self.film.duration is None else float(self.film.duration)
         return self._certificate.to_integrity(
-            kinds, float(self._end), film_s, notes=self.notes + (self._feed.notes if self._feed else []) or None
+            kinds,
+            float(self._end),
+            film_s,
+            source=self._feed.source_counts() if self._feed else None,
+            notes=self.notes + (self._feed.notes if self._feed else []) or None
         )
+
+    @property
+    def _skips(self) -> bool:
+        return self._feed is not None and self._feed.skips
 
     def _templates(self) -> list[object]:
         return self._feed.templates if self._feed else list(self.film.streams)

@@ -17,7 +17,7 @@ import av
 from av.video.frame import PictureType
 
 from m0_chunker.media.avc import ParameterSets, add_parameter_sets, is_idr
-from m0_chunker.media.feed import CopyFeed, Packet
+from m0_chunker.media.feed import CopyFeed, Packet, PlainFeed
 from m0_chunker.media.mp4.template import TrackTemplate
 from m0_chunker.media.normalise import lengths_for_start_codes
 from m0_chunker.media.source import Film
@@ -69,7 +69,7 @@ def _is_closed(film: Film, video: Any) -> bool:
     return True
 
 
-class ExactFeed:
+class ExactFeed(PlainFeed):
     """See `PacketFeed`."""
 
     def __init__(

@@ -22,6 +22,7 @@ class PacketFeed(Protocol):
         start: time stamp of the film's start, seconds, in the packets' own time.
         encoded: times of the reference's packets that are not the film's own, where most are.
         notes: what a person should know of how the packets came about; plain sentences.
+        skips: whether a resumed feed gives nothing of what lies before.
     """
 
     templates: list[Any]
@@ -29,6 +30,7 @@ class PacketFeed(Protocol):
     start: Fraction
     encoded: set[int]
     notes: list[str]
+    skips: bool
 
     def packets(self) -> Iterator[tuple[int, Packet]]:
         """(position in `templates`, packet), each stream in decoding order."""
@@ -38,16 +40,26 @@ class PacketFeed(Protocol):
         """The description of stream `number`, where it must say more than the film's."""
         ...
 
+    def source_counts(self) -> list[dict[str, int]] | None:
+        """What was read and decoded of each stream, where that is not what is given."""
+        ...
 
-class OwnDescriptions:
-    """A feed whose streams are described as they are."""
+
+class PlainFeed:
+    """What most feeds have in common."""
+
+    skips = False
 
     def adapt(self, number: int, template: TrackTemplate) -> TrackTemplate:  # noqa: ARG002
         """See `PacketFeed`."""
         return template
 
+    def source_counts(self) -> list[dict[str, int]] | None:
+        """See `PacketFeed`."""
+        return None
 
-class CopyFeed(OwnDescriptions):
+
+class CopyFeed(PlainFeed):
     """The film's own packets."""
 
     def __init__(self, film: Film) -> None:

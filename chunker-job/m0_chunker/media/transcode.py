@@ -16,7 +16,7 @@ from m0_contract.errors import ErrorCode
 
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.encoder import Encoding
-from m0_chunker.media.feed import OwnDescriptions, Packet
+from m0_chunker.media.feed import PlainFeed, Packet
 from m0_chunker.media.pictures import Cuts, PictureTrack
 from m0_chunker.media.preroll import read_packets
 from m0_chunker.media.sound import SoundTrack
@@ -29,7 +29,7 @@ MAX_BAD_SHARE = 0.1
 """A stream with more undecodable packets than both is not worth having."""
 
 
-class TranscodeFeed(OwnDescriptions):
+class TranscodeFeed(PlainFeed):
     """See `PacketFeed`. Only for a film with pictures.
 
     Attributes:
@@ -37,6 +37,8 @@ class TranscodeFeed(OwnDescriptions):
         bad_packets: how many could not be decoded and were skipped, as players do.
         frames: decoded ones of each stream.
     """
+
+    skips = True
 
     def __init__(
         self,
@@ -79,6 +81,11 @@ class TranscodeFeed(OwnDescriptions):
         self.frames = [0] * len(self._tracks)
         self._read = [0] * len(self._tracks)
         self._bad = [0] * len(self._tracks)
+
+    def source_counts(self) -> list[dict[str, int]]:
+        """See `PacketFeed`."""
+        counts = zip(self._read, self.frames, self._bad, strict=True)
+        return [{"packets": read, "frames": frames, "bad": bad} for read, frames, bad in counts]
 
     @property
     def bad_packets(self) -> int:

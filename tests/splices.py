@@ -18,6 +18,7 @@ from demuxed import Track, film_start, read_film, reference_of
 
 MOVED = Fraction(1, 1000)
 """Largest move in time of a packet or picture, seconds."""
+TICK = Fraction(1, 100_000)
 LIKE_DB = 30
 """PSNR of a picture that was encoded anew, at least."""
 
@@ -116,8 +117,8 @@ def check_exact(
             found.violations.append(f"{where}: {shown.errors} decoder errors")
         first = next((n for n, time in enumerate(times) if time >= start - MOVED), len(times))
         if overlap:
-            found.repeated += max(number - first, 0) if at else 0
-            found.fresh -= sum(p < times[number - 1] - start + MOVED for p in fresh) if at and number > first else 0
+            common = shown.times[: number - first]
+            found.fresh -= len(fresh.intersection(common))
         elif first != number:
             found.violations.append(f"{where}: {first - number} pictures between it and the last")
         number = _compare(found, where, (shown, start, fresh), (own, times, first))
@@ -128,8 +129,8 @@ def check_exact(
             found.violations.append(f"{where}: goes on to {float(times[number])}, not {float(end)}")
     if number != len(times):
         found.violations.append(f"{len(times) - number} pictures are missing at the end")
-    if not overlap:
-        _check_sound(found, tracks, chunks, messages, zero)
+    found.repeated = found.packets - sum(len(track.packets) for track in tracks)
+    _check_sound(found, tracks, chunks, messages, zero)
     return found
 
 
@@ -164,21 +165,28 @@ def _check_sound(
     messages: Sequence[dict[str, Any]],
     zero: Fraction,
 ) -> None:
-    """Each packet of sound once, in order and in its place."""
-    wanted = [p for track in tracks if track.kind == "audio" for p in track.packets]
-    got = [
-        (p, Fraction(message["time_offset"]))
-        for chunk, message in zip(chunks, messages, strict=True)
-        for track in chunk
-        if track.kind == "audio"
-        for p in track.packets
-    ]
-    if [p.digest for p in wanted] != [p.digest for p, _ in got]:
-        found.violations.append(f"sound: {len(wanted)} packets in, {len(got)} out, or others")
-        return
-    pairs = zip(wanted, got, strict=True)
-    moved = sum(
-        abs(b.pts + offset - (a.pts - zero)) > MOVED for a, (b, offset) in pairs if not b.hidden
-    )
-    if moved:
-        found.violations.append(f"sound: {moved} packets are moved")
+    """Each chunk has the sound between its start and its end, in order and in its place."""
+    last = len(messages) - 1
+    for number, track in enumerate(tracks):
+        if track.kind != "audio" or track.is_pcm:
+            continue
+        for at, (chunk, message) in enumerate(zip(chunks, messages, strict=True)):
+            start, end = Fraction(message["start_time"]), Fraction(message["end_time"])
+            wanted = [
+                packet
+                for packet in track.packets
+                if (at == 0 or packet.pts - zero >= start - TICK)
+                and (at == last or packet.pts - zero < end - TICK)
+            ]
+            got = chunk[number].packets if len(chunk) == len(tracks) else []
+            if [p.digest for p in wanted] != [p.digest for p in got]:
+                found.violations.append(
+                    f"chunk {at + 1}: {len(got)} packets of sound, not just the film's {len(wanted)}"
+                )
+                continue
+            pairs = zip(wanted, got, strict=True)
+            moved = sum(
+                abs(b.pts + start - (a.pts - zero)) > MOVED for a, b in pairs if not b.hidden
+            )
+            if moved:
+                found.violations.append(f"chunk {at + 1}: {moved} packets of sound are moved")

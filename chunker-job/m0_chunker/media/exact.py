@@ -93,6 +93,7 @@ class ExactFeed(PlainFeed):
         assert sets is not None  # noqa: S101 - see unspliceable
         self._encoder = _Encoder(self._video, sets, settings)
         self._next = 1
+        self._before: Fraction | None = None
         self._section: list[Packet] = []
         self._section_bytes = 0
 
@@ -137,7 +138,7 @@ class ExactFeed(PlainFeed):
         """A group of pictures was too big: where it has a cut, that is at its own key frames."""
         first = self._next
         while next_pts is not None and self._wanted() < self._seconds(next_pts):
-            self._next += 1
+            self._pass(self._wanted())
         if self._next > first or next_pts is None:
             self._note(f"a group of pictures has more than {SECTION_BYTES >> 20} MiB", first)
 
@@ -150,7 +151,11 @@ class ExactFeed(PlainFeed):
             self.notes.append("there are more cuts that are not exact")
 
     def _wanted(self) -> Fraction:
-        return self._plan.wanted_key(self._next)
+        return self._plan.wanted_key(self._next, self._before)
+
+    def _pass(self, time: Fraction) -> None:
+        """The next key frame is the one after a picture of this time."""
+        self._next, self._before = self._next + 1, time
 
     def _seconds(self, pts: int) -> Fraction:
         return pts * self._base - self.start
@@ -165,12 +170,12 @@ class ExactFeed(PlainFeed):
             at = next((t for t in times if self._seconds(t) + self._plan.tolerance >= wanted), None)
             if at is None:
                 if next_pts is None or wanted < end - self._plan.tolerance:
-                    self._next += 1
+                    self._pass(end)
                     continue
                 break
             boundary = wanted // self._plan.duration * self._plan.duration
             enough = next_pts is not None or self._plan.is_enough(boundary, end)
-            self._next += 1
+            self._pass(self._seconds(at))
             if at != times[0] and enough:
                 cuts.append(at)
         # All or none: what is encoded after a cut depends on what was before it.

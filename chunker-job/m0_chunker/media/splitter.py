@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, pairwise
 from math import ceil
 from typing import Any
 
@@ -150,10 +150,11 @@ class Splitter:
         # Where pictures begin late, their first key frame is no boundary: no chunk without any.
         elif key_frame.pts >= self._due_tick and self._open[-1].count(self._reference):
             self._open_writer(self._time(key_frame), self._due)
-        if len(self._open) > 1 and self._open[-2].end is None:
-            reach = self._open[-1].start + self._plan.overlap - self._plan.tolerance
-            if self._time(key_frame) >= reach:
-                self._open[-2].end = self._time(key_frame)
+        # An overlap may reach over the next chunk, and end where yet another one begins.
+        for writer, following in pairwise(self._open):
+            reach = following.start + self._plan.overlap - self._plan.tolerance
+            if writer.end is None and self._time(key_frame) >= reach:
+                writer.end = self._time(key_frame)
         return len(self._open) > 1 and key_frame.dts >= self._enough_tick
 
     def _look_for_resumption(self, key_frame: Packet, wanted: int) -> None:
@@ -183,9 +184,10 @@ class Splitter:
         return Fraction(packet.pts * self._base - self._feed.start)
 
     def _share_reference(self, packet: Packet) -> None:
-        if len(self._open) > 1 and self._open[-2].end is None:
-            self._open[-1].shared[self._reference] += 1
-            self._open[-2].waiting[self._reference].append(packet)
+        for writer, following in pairwise(self._open):
+            if writer.end is None:
+                following.shared[self._reference] += 1
+                writer.waiting[self._reference].append(packet)
 
     def _write(self, *, to_the_end: bool = False) -> None:
         """Find the chunks of what has come, and write it."""

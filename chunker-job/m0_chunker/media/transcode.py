@@ -44,7 +44,7 @@ class TranscodeFeed(PlainFeed):
         self,
         film: Film,
         encoding: Encoding,
-        key_times: Callable[[int], Fraction],
+        key_times: Callable[[int, Fraction], Fraction],
         resume_at: Fraction = Fraction(0),
     ) -> None:
         """Args:

@@ -59,7 +59,7 @@ def check(cut: Cut, film: Path, duration: float, overlap: float = 0) -> splices.
 def test_chunks_start_at_the_picture_and_none_is_lost(
     make_film, tmp_path, name, features, duration
 ):
-    film = make_film(name, **(FILM | features))
+    film = make_film(f"exact-{name}", **(FILM | features))
     cut = cut_film(film, tmp_path / "out", duration, precision="exact")
     found = check(cut, film, duration)
     assert (found.fresh == 0) == (name == "onkeys.mp4")
@@ -83,7 +83,7 @@ def test_nine_packets_of_ten_are_the_films_own(make_film, run_chunker, suffix):
 
 
 def test_a_turned_film_stays_turned(make_film, tmp_path):
-    film = boxes.rewrite(make_film("exact.mp4", **FILM), tmp_path / "turned.mp4", boxes.turn)
+    film = boxes.rewrite(make_film("exact-exact.mp4", **FILM), tmp_path / "turned.mp4", boxes.turn)
     check(cut := cut_film(film, tmp_path / "out", 2, precision="exact"), film, 2)
     turns = [reference_of(read_film(path)).tags["rotation"] for path in paths(cut)]
     assert set(turns) == {reference_of(read_film(film)).tags["rotation"]} != {"0"}
@@ -103,7 +103,7 @@ def paths(cut: Cut) -> list[Path]:
 def test_what_cannot_be_spliced_is_transcoded_and_says_so(
     make_film, run_chunker, name, features, reason
 ):
-    film = make_film(name, **(FILM | features))
+    film = make_film(f"exact-{name}", **(FILM | features))
     run = run_chunker(film, 2, precision="exact")
     assert run.code == 0, run.stderr
     assert run.outcome["mode"] == "transcode"
@@ -117,7 +117,7 @@ def test_what_cannot_be_spliced_is_transcoded_and_says_so(
 def test_groups_too_big_to_keep_are_cut_at_key_frames_and_say_so(make_film, tmp_path, monkeypatch):
     """A film in MPEG-TS with open groups has one IDR picture: all of it would be one group."""
     monkeypatch.setattr(exact, "SECTION_BYTES", 20_000)
-    film = make_film("open.ts", open_gop=True, **FILM)
+    film = make_film("exact-open.ts", open_gop=True, **FILM)
     cut = cut_film(film, tmp_path / "out", 2, precision="exact")
     assert "more than 0 MiB: not cut exactly at 2.000 s" in cut.notes[0]
     assert len(cut.notes) <= exact.MAX_NOTES + 1
@@ -130,7 +130,7 @@ def test_groups_too_big_to_keep_are_cut_at_key_frames_and_say_so(make_film, tmp_
     ("duration", "overlap"), [(2, 0.5), (0.7, 0.3), (3, 1)], ids=["some", "many", "long tail"]
 )
 def test_chunks_overlap_exactly_too(make_film, tmp_path, suffix, duration, overlap):
-    film = make_film(f"exact.{suffix}", **FILM)
+    film = make_film(f"exact-exact.{suffix}", **FILM)
     cut = cut_film(film, tmp_path / "out", duration, precision="exact", overlap=overlap)
     check(cut, film, duration, overlap)
     for message, after in zip(cut.messages[:-1], cut.messages[1:], strict=True):
@@ -141,7 +141,7 @@ def test_chunks_overlap_exactly_too(make_film, tmp_path, suffix, duration, overl
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 @pytest.mark.parametrize("wanted", [{}, {"overlap": 0.3}], ids=["", "overlap"])
 def test_resumed_it_gives_the_same_bytes(make_film, tmp_path, suffix, wanted):
-    film = make_film(f"several.{suffix}", **FILM | {"gop_seconds": 4})
+    film = make_film(f"exact-several.{suffix}", **FILM | {"gop_seconds": 4})
     whole = cut_film(film, tmp_path / "out", 0.7, precision="exact", **wanted)
     assert whole.facts["encoded"]
     for done in (1, 2, len(whole.chunks) - 1):

@@ -234,6 +234,7 @@ class Splitter:
             self._feed.start,
             self._reference,
             shared,
+            following,
         )
         self._ends = list(map(max, self._ends, writer.ends()))
         self._open.popleft()

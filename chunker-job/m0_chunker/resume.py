@@ -110,7 +110,7 @@ def find_done(head: Head, imprint: Imprint) -> Done:
             known[chunk_id] = found if found is not None and _is_ours(found, imprint) else None
         return known[chunk_id]
 
-    last = _last_true(lambda chunk_id: look(chunk_id) is not None)
+    last = _last_in_a_row(look, _last_true(lambda chunk_id: look(chunk_id) is not None))
     found = look(last) if last else None
     if found is None:
         return NOTHING
@@ -148,6 +148,20 @@ def _last_true(holds: Callable[[int], bool]) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low
+
+
+def _last_in_a_row(look: Callable[[int], Found | None], last: int) -> int:
+    """The last chunk without one missing before it.
+
+    Chunks are stored side by side: a kill may leave one without the one before it.
+    """
+    found = look(last) if last else None
+    if found is None:
+        return 0
+    for chunk_id in range(max(1, last - int(found[0]["m0-window"]) + 1), last):
+        if look(chunk_id) is None:
+            return chunk_id - 1
+    return last
 
 
 def _stored(chunk_id: int, found: Found) -> StoredChunk:

@@ -29,7 +29,7 @@ class ChunkFacts:
         size_bytes: of its media data.
         sha256: of all its bytes, raw.
         gap_s: longest stretch without a picture (without sound in a film without pictures).
-        shift_s: how far its start is behind its nominal time.
+        shift_s: how far its start, or the next one's, is behind its nominal time.
         leading: pictures at its start that need one before the cut (open GOP).
         encoded: packets among `written` that are not the film's own.
     """

@@ -21,7 +21,7 @@ class PacketFeed(Protocol):
         templates: the streams that packets belong to; complete at the first packet.
         reference: position in `templates` of the stream whose key frames may be cut at.
         start: time stamp of the film's start, seconds, in the packets' own time.
-        encoded: packets so far that are not the film's own, where most are.
+        encoded: times of the reference's packets that are not the film's own, where most are.
         notes: what a person should know of how the packets came about; plain sentences.
         skips: whether a resumed feed gives nothing of what lies before.
     """
@@ -29,7 +29,7 @@ class PacketFeed(Protocol):
     templates: list[Any]
     reference: int
     start: Fraction
-    encoded: int
+    encoded: set[int]
     notes: list[str]
     skips: bool
 
@@ -68,7 +68,7 @@ class CopyFeed(PlainFeed):
         self.templates = list(film.streams)
         self.reference = film.reference
         self.start = film.start
-        self.encoded = 0
+        self.encoded: set[int] = set()
         self.notes: list[str] = []
 
     def packets(self) -> Iterator[tuple[int, Packet]]:

@@ -44,7 +44,7 @@ class TranscodeFeed(PlainFeed):
         self,
         film: Film,
         encoding: Encoding,
-        key_times: Callable[[int], Fraction],
+        key_times: Callable[[int, Fraction], Fraction],
         resume_at: Fraction = Fraction(0),
     ) -> None:
         """Args:
@@ -77,7 +77,7 @@ class TranscodeFeed(PlainFeed):
         self.templates: list[Any] = []
         self.reference = self._tracks.index(self._pictures)
         self.start = Fraction(0)
-        self.encoded = 0  # all packets are; the certificate counts those among copied ones
+        self.encoded: set[int] = set()  # all are; the certificate counts those among copied ones
         self.frames = [0] * len(self._tracks)
         self._read = [0] * len(self._tracks)
         self._bad = [0] * len(self._tracks)

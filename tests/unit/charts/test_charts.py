@@ -264,7 +264,7 @@ def test_every_variable_is_a_setting_of_its_program(
 ) -> None:
     manifests = request.getfixturevalue(fixture)
     programs = dict(pods(manifests))
-    environments: list[tuple[list[Manifest], type[BaseSettings]]] = [
+    environments: list[tuple[list[Manifest], type[BaseModel]]] = [
         (programs["m0-operator"]["containers"][0]["env"], OperatorSettings),
         (programs["m0-gateway"]["containers"][0]["env"], GatewaySettings),
         (job_template(manifests)["env"], ChunkerSettings),

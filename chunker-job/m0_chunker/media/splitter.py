@@ -109,9 +109,7 @@ class Splitter:
         """Seconds in a tick of the reference."""
         return self._bases[self._reference]
 
-    def _split(
-        self, packets: Iterable[tuple[int, Packet]]
-    ) -> Iterator[tuple[Chunk, ChunkFacts]]:
+    def _split(self, packets: Iterable[tuple[int, Packet]]) -> Iterator[tuple[Chunk, ChunkFacts]]:
         """The loop that every packet passes; all that can is done for many at a time."""
         reference, delivered, queues = self._reference, self.delivered, self._router.queues
         opened, overlap, unwritten = self._open, bool(self._plan.overlap), 0

@@ -88,7 +88,11 @@ def _build_trak(track: ChunkTrack, number: int, *, wide: bool) -> bytearray:
     """A `trak`, but for the places of its runs."""
     count = len(track.run_places)
     places = full_box(
-        b"co64" if wide else b"stco", 0, 0, struct.pack(">I", count), bytes(count * (8 if wide else 4))
+        b"co64" if wide else b"stco",
+        0,
+        0,
+        struct.pack(">I", count),
+        bytes(count * (8 if wide else 4)),
     )
     edits = build_edits(track.begin, track.hidden, track.span, track.timescale, MOVIE_SCALE)
     return bytearray(

@@ -40,6 +40,7 @@ _KEYS_LOOKED_AT = 20
 def unspliceable(film: Film) -> str | None:
     """Why a film can't be cut in this way; None: it can."""
     video = film.video
+    assert video is not None  # noqa: S101 - the caller looked
     context = video.codec_context
     if context.name != "h264":
         return f"{context.name} can't be spliced"

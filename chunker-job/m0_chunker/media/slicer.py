@@ -180,7 +180,9 @@ class Slicer:
                 self._describe(part, number, counts, where, descriptions)
                 for number, (counts, where, descriptions) in zip(used, places, strict=True)
             ]
-            sealed = seal(part.chunk_id, part.start, part.end, part.next_start, tracks, spool)
+            sealed = seal(
+                part.chunk_id, part.start, part.end, part.next_start, tracks=tracks, spool=spool
+            )
         except BaseException:
             spool.close()
             raise

@@ -174,7 +174,12 @@ class Splitter:
         shift = max(start - nominal, Fraction(0))
         self._open.append(
             ChunkWriter(
-                self._chunk_id, start, shift, self._normalise, self._durations, self._spooling
+                self._chunk_id,
+                start,
+                shift,
+                normalise=self._normalise,
+                durations=self._durations,
+                spooling=self._spooling,
             )
         )
         self._router.begin(start)
@@ -233,11 +238,11 @@ class Splitter:
         sealed, facts = writer.finish(
             ends,
             following.start if following else None,
-            self._shapes,
-            self._feed.start,
-            self._reference,
-            shared,
-            following,
+            shapes=self._shapes,
+            origin=self._feed.start,
+            reference=self._reference,
+            repeated=shared,
+            following=following,
         )
         self._ends = list(map(max, self._ends, writer.ends()))
         self._open.popleft()

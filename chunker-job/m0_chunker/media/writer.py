@@ -4,19 +4,20 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
-from m0_contract.errors import ErrorCode, Stage
+from m0_contract.errors import Stage
 
-from m0_chunker.errors import ChunkerError, from_os_error
+from m0_chunker.errors import from_os_error
 from m0_chunker.media.certificate import ChunkFacts
 from m0_chunker.media.mp4.build import ChunkTrack
 from m0_chunker.media.mp4.index import REORDER
-from m0_chunker.media.normalise import Normalise
 from m0_chunker.media.mp4.runs import Runs
 from m0_chunker.media.mp4.template import TrackTemplate, without_priming
+from m0_chunker.media.normalise import Normalise
 from m0_chunker.media.seal import Sealed, seal
-from m0_chunker.media.spool import Spool, Spooling
+from m0_chunker.media.spool import Spooling
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class ChunkWriter:
         chunk_id: int,
         start: Fraction,
         shift: Fraction,
+        *,
         normalise: Sequence[Normalise | None],
         durations: Sequence[int],
         spooling: Spooling,
@@ -204,6 +206,7 @@ class ChunkWriter:
         self,
         end: Fraction,
         next_start: Fraction | None,
+        *,
         shapes: Sequence[StreamShape],
         origin: Fraction,
         reference: int,
@@ -228,7 +231,9 @@ class ChunkWriter:
         used = [number for number, samples in enumerate(self._samples) if samples.sizes]
         tracks = [self._describe(self._samples[at], shapes[at], origin) for at in used]
         try:
-            sealed = seal(self.chunk_id, self.start, end, next_start, tracks, self._spool)
+            sealed = seal(
+                self.chunk_id, self.start, end, next_start, tracks=tracks, spool=self._spool
+            )
         except OSError as error:
             raise from_os_error(error, f"writing chunk {self.chunk_id}", Stage.CHUNK) from error
         written = [0] * len(self._samples)
@@ -301,8 +306,7 @@ class ChunkWriter:
         """Uncompressed sound: a sample is one value of each channel, whatever a packet was."""
         assert shape.template is not None  # noqa: S101 - it has packets
         firsts = [*samples.run_firsts, len(samples.sizes)]
-        pairs = zip(firsts, firsts[1:], strict=False)
-        counts = [sum(samples.sizes[a:b]) // shape.frame_bytes for a, b in pairs]
+        counts = [sum(samples.sizes[a:b]) // shape.frame_bytes for a, b in pairwise(firsts)]
         first = samples.pts[0] * shape.base - origin - self.start
         total = sum(counts)
         return ChunkTrack(

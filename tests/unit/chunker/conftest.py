@@ -1,5 +1,6 @@
 """Films to cut, made once a session, and a way to cut them as a person at a terminal does."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -22,7 +23,9 @@ def make_film(tmp_path_factory: pytest.TempPathFactory):
     directory = tmp_path_factory.mktemp("films")
 
     def make(name: str, **features: Any) -> Path:
-        path = directory / name
+        key = hashlib.sha256(repr(sorted(features.items())).encode()).hexdigest()[:12]
+        path = directory / key / name
+        path.parent.mkdir(exist_ok=True)
         return path if path.exists() else films.make_film(path, films.Film(**features))
 
     return make

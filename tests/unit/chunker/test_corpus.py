@@ -282,7 +282,12 @@ def test_by_index_as_by_packets(make_film, tmp_path, name, features, duration):
     ],
 )
 def test_resumed_by_copy_it_gives_the_same_bytes(
-    make_film, tmp_path, name, features, duration, by_packets
+    make_film,
+    tmp_path,
+    name,
+    features,
+    duration,
+    by_packets,  # noqa: ARG001 - the cases' own
 ):
     film = make_film(name, **(FILM | features))
     for overlap in (0.0, 0.3):

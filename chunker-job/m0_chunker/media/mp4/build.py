@@ -99,11 +99,11 @@ def _build_trak(track: ChunkTrack, number: int, *, wide: bool) -> bytearray:
         build_trak(
             track.template,
             number,
-            track.timescale,
-            track.deltas.total,
-            edits,
-            _ticks(track.span),
-            _build_table(track) + places,
+            timescale=track.timescale,
+            media_ticks=track.deltas.total,
+            edits=edits,
+            duration=_ticks(track.span),
+            table=_build_table(track) + places,
         )
     )
 

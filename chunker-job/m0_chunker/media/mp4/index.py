@@ -128,7 +128,8 @@ class TrackIndex:
             return self.dts(after - 1) + self.deltas.at(after - 1)
         first = max(first, after - REORDER)
         deltas = self.deltas.between(first, after).expanded()
-        return max(map(add, self.shown(first, after), deltas))
+        longest: int = max(map(add, self.shown(first, after), deltas))
+        return longest
 
 
 REORDER = 32
@@ -340,10 +341,10 @@ def _edited(track: TrackIndex, movie_scale: int) -> TrackIndex:
         played = Fraction(duration * track.timescale, movie_scale) if duration else None
     hidden = begin - min(track.shown(0, min(REORDER, track.samples)))
     allowed = 0 if track.sync is not None else MAX_PRIMING * track.timescale
-    longest_tick = Fraction(track.timescale, movie_scale) + 1
+    tick = Fraction(track.timescale, movie_scale) + 1  # of the movie's coarser clock
     tail = track.longest(0, track.samples) - begin - played if played is not None else 0
     last = track.deltas.at(track.samples - 1)
-    if hidden > allowed or tail > max(longest_tick, last):
+    if hidden > allowed or tail > max(tick, Fraction(last)):
         raise UnsuitableIndexError("its edit list hides a part of it")
     return replace(track, shift=shift, hidden=max(hidden, 0))
 

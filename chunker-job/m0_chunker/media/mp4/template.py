@@ -131,6 +131,7 @@ def without_priming(template: TrackTemplate) -> TrackTemplate:
 def build_trak(
     template: TrackTemplate,
     number: int,
+    *,
     timescale: int,
     media_ticks: int,
     edits: bytes,

@@ -32,7 +32,8 @@ def read_written(head: bytes, payload_bytes: int) -> list[Written]:
             order and none over another.
     """
     moov = need(memoryview(head), b"moov")
-    written, spans = [], []
+    written: list[Written] = []
+    spans: list[tuple[int, int]] = []
     for kind, trak in children(moov):
         if kind != b"trak":
             continue

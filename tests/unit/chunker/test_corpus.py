@@ -287,7 +287,7 @@ def test_resumed_by_copy_it_gives_the_same_bytes(
     name,
     features,
     duration,
-    by_packets,  # noqa: ARG001 - the cases' own
+    by_packets,
 ):
     film = make_film(name, **(FILM | features))
     for overlap in (0.0, 0.3):

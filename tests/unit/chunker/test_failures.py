@@ -48,7 +48,11 @@ def test_no_film(run_chunker, tmp_path, kind):
 
 
 ODD_SOUND = {
-    "with pictures": ("odd_sound.avi", {"video_codec": "mpeg4", "bframes": 0}, "leave the pictures"),
+    "with pictures": (
+        "odd_sound.avi",
+        {"video_codec": "mpeg4", "bframes": 0},
+        "leave the pictures",
+    ),
     "alone": ("odd_sound.wav", {"video_codec": None}, "convert the sound to AAC."),
 }
 

@@ -1,11 +1,11 @@
 """Films to cut, made once a session, and a way to cut them as a person at a terminal does."""
 
-import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +19,14 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="session")
 def make_film(tmp_path_factory: pytest.TempPathFactory):
-    """`make_film("name.mp4", seconds=…)` → path; the same film is made only once."""
+    """`make_film("name.mp4", seconds=…)` → path; a film is made only once."""
     directory = tmp_path_factory.mktemp("films")
 
     def make(name: str, **features: Any) -> Path:
-        key = hashlib.sha256(repr(sorted(features.items())).encode()).hexdigest()[:12]
-        path = directory / key / name
+        film = films.Film(**features)
+        path = directory / f"{zlib.crc32(repr(film).encode()):08x}" / name
         path.parent.mkdir(exist_ok=True)
-        return path if path.exists() else films.make_film(path, films.Film(**features))
+        return path if path.exists() else films.make_film(path, film)
 
     return make
 

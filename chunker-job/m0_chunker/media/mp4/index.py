@@ -110,7 +110,9 @@ class TrackIndex:
         run = max(bisect_right(self.delta_times, tick) - 1, 0)
         delta = self.deltas.values[run]
         ahead = tick - self.delta_times[run]
-        steps = -(-ahead // delta) if delta and ahead > 0 else 0
+        steps = 0
+        if ahead > 0:  # where a run takes no time, all of it is before
+            steps = -(-ahead // delta) if delta else self.samples
         return min(self.deltas.firsts[run] + steps, self.deltas.firsts[run + 1])
 
     def longest(self, first: int, after: int) -> int:

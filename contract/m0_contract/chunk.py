@@ -53,7 +53,7 @@ class Progress(BaseModel):
     Attributes:
         resource: name of the VideoChunkJob.
         attempt: the Job's attempt, from 1.
-        chunks: chunks announced so far by this attempt.
+        chunks: chunks announced so far, by all attempts together.
         done_s: seconds of the source covered so far.
         total_s: the source's duration in seconds; None when unknown.
         size_bytes: bytes of all chunks so far, counted once.

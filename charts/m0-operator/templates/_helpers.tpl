@@ -130,6 +130,31 @@ priorityClassName: {{ . }}
 {{- end }}
 
 {{/*
+How the Jobs cut, as EnvVar objects. Whole numbers go through int64: helm would write large ones
+as 6.7e+07.
+*/}}
+{{- define "m0.cuttingEnv" -}}
+{{- with .Values.chunker }}
+- name: M0_UPLOADS
+  value: {{ int64 .uploads | toString | quote }}
+- name: M0_TAIL_FRACTION
+  value: {{ .tailFraction | toString | quote }}
+- name: M0_SALVAGE
+  value: {{ .salvage | toString | quote }}
+- name: M0_MAX_DURATION_HOURS
+  value: {{ .limits.durationHours | toString | quote }}
+- name: M0_MAX_CHUNKS
+  value: {{ int64 .limits.chunks | toString | quote }}
+- name: M0_MAX_PIXELS
+  value: {{ int64 .limits.pixels | toString | quote }}
+- name: M0_MAX_STREAMS
+  value: {{ int64 .limits.streams | toString | quote }}
+- name: M0_STALL_S
+  value: {{ .stallSeconds | toString | quote }}
+{{- end }}
+{{- end }}
+
+{{/*
 The Jobs' template, as JSON: the operator's m0_operator/domain/job_template.py reads it and refuses
 keys that it doesn't know.
 */}}
@@ -143,6 +168,7 @@ keys that it doesn't know.
     (dict "name" "M0_PROGRESS_QUEUE" "value" $values.queues.progress))
   (include "m0.storeEnv" . | fromYamlArray)
   (include "m0.backendEnv" . | fromYamlArray)
+  (include "m0.cuttingEnv" . | fromYamlArray)
 -}}
 {{- $envFrom := list -}}
 {{- with $values.stores.existingSecret }}{{ $envFrom = append $envFrom (dict "secretRef" (dict "name" .)) }}{{ end -}}

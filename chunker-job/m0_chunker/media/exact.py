@@ -72,9 +72,7 @@ def _is_closed(film: Film, video: Any) -> bool:
 class ExactFeed(PlainFeed):
     """See `PacketFeed`."""
 
-    def __init__(
-        self, film: Film, plan: CutPlan, resume_at: Fraction, settings: Settings
-    ) -> None:
+    def __init__(self, film: Film, plan: CutPlan, resume_at: Fraction, settings: Settings) -> None:
         """Args:
         film: one that is not `unspliceable`.
         plan: where key frames are wanted.

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import av
 
 from m0_chunker.media.mp4.template import TrackTemplate
+from m0_chunker.media.salvage import is_half
 from m0_chunker.media.source import Film, reading_error
 
 Packet = Any
@@ -81,9 +82,11 @@ class CopyFeed(PlainFeed):
         clocks = {stream.index: _Clock() for stream in film.streams}
         waiting = dict(clocks)
         try:
-            for packet in film.container.demux(*film.streams):
+            for packet in film.demux(*film.streams):
                 if not packet.size:
                     continue
+                if packet.is_corrupt and is_half(packet, film.file.size_bytes):
+                    raise film.cut_off()
                 index = packet.stream_index
                 if index not in waiting and packet.dts is not None and packet.pts is not None:
                     yield numbers[index], packet
@@ -93,10 +96,7 @@ class CopyFeed(PlainFeed):
                 if clocks[index].is_running:
                     waiting.pop(index, None)
         except (av.error.FFmpegError, ValueError, RuntimeError) as error:
-            failure = reading_error(error, film)
-            if not film.salvage:
-                raise failure from error
-            self.notes.append(str(failure))
+            raise reading_error(error, film) from error
         for index, clock in clocks.items():
             for timed in clock.flush():
                 yield numbers[index], timed

@@ -100,13 +100,16 @@ class Splitter:
         self._open_writer(resumption.end, resumption.end)
 
     @property
+    def kinds(self) -> str:
+        """`v` or `a` for each stream."""
+        return "".join(template.type[0] for template in self._feed.templates)
+
+    @property
     def _base(self) -> Fraction:
         """Seconds in a tick of the reference."""
         return self._bases[self._reference]
 
-    def _split(
-        self, packets: Iterable[tuple[int, Packet]]
-    ) -> Iterator[tuple[Chunk, ChunkFacts]]:
+    def _split(self, packets: Iterable[tuple[int, Packet]]) -> Iterator[tuple[Chunk, ChunkFacts]]:
         """The loop that every packet passes; all that can is done for many at a time."""
         reference, delivered, queues = self._reference, self.delivered, self._router.queues
         opened, overlap, unwritten = self._open, bool(self._plan.overlap), 0

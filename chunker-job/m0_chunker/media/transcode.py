@@ -121,9 +121,7 @@ class TranscodeFeed(PlainFeed):
             # Pictures that are not quite recovered lie before the boundary, but are counted.
             self._pictures.source.codec_context.flags2 |= Flags2.show_all
         try:
-            for packet in read_packets(
-                film.container, sources, self._pictures.source, film.start, self._resume_at
-            ):
+            for packet in read_packets(film, sources, self._pictures.source, self._resume_at):
                 number = positions[packet.stream_index]
                 for frame in self._decode(number, packet):
                     self.frames[number] += 1

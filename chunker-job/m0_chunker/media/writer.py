@@ -134,12 +134,12 @@ class ChunkWriter:
             if packets:
                 payloads = packets if normalise is None else list(map(normalise, packets))
                 sizes = [packet.size for packet in packets] if normalise is None else None
-                self._append(samples, packets, b"".join(payloads), sizes or list(map(len, payloads)))
+                self._append(
+                    samples, packets, b"".join(payloads), sizes or list(map(len, payloads))
+                )
                 packets.clear()
 
-    def _append(
-        self, samples: _Samples, packets: list[Any], data: bytes, sizes: list[int]
-    ) -> None:
+    def _append(self, samples: _Samples, packets: list[Any], data: bytes, sizes: list[int]) -> None:
         first = len(samples.sizes)
         dts = [packet.dts for packet in packets]
         pts = [packet.pts for packet in packets]
@@ -151,9 +151,7 @@ class ChunkWriter:
             dts, pts = _put_in_order(before, dts, pts)
         samples.run_firsts.append(first)
         samples.run_places.append(self._spool.size)
-        samples.sync.extend(
-            [at for at, packet in enumerate(packets, first) if packet.is_keyframe]
-        )
+        samples.sync.extend([at for at, packet in enumerate(packets, first) if packet.is_keyframe])
         samples.sizes.extend(sizes)
         samples.dts.extend(dts)
         samples.pts.extend(pts)
@@ -260,9 +258,7 @@ class ChunkWriter:
         self.write()
         return self._samples[number].dts[:1].tolist()
 
-    def _look(
-        self, shape: StreamShape, samples: _Samples, after: list[int]
-    ) -> tuple[float, int]:
+    def _look(self, shape: StreamShape, samples: _Samples, after: list[int]) -> tuple[float, int]:
         """(longest step between two packets in seconds, leading pictures) of the reference.
 
         Args:
@@ -296,9 +292,9 @@ class ChunkWriter:
             run_counts=list(counts),
             run_places=samples.run_places,
             run_descriptions=None,
-            begin=(origin + self.start) * shape.timescale - dts[0],
+            begin=float((origin + self.start) * shape.timescale - dts[0]),
             hidden=min(pts[:REORDER]) - dts[0] + (shape.priming if first else 0),
-            span=samples.end * shape.base - origin - self.start,
+            span=float(samples.end * shape.base - origin - self.start),
         )
 
     def _describe_pcm(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:
@@ -319,9 +315,9 @@ class ChunkWriter:
             run_counts=counts,
             run_places=samples.run_places,
             run_descriptions=None,
-            begin=-first * shape.sample_rate,
+            begin=float(-first * shape.sample_rate),
             hidden=0,
-            span=first + Fraction(total, shape.sample_rate),
+            span=float(first + Fraction(total, shape.sample_rate)),
         )
 
 

@@ -140,7 +140,7 @@ def _stop(status: Status, job: JobView | None, resource: Resource, now: datetime
 def _watch(status: Status, observed: Observed, job: JobView, now: datetime) -> Decision:
     status = _with_job(status, job, now)
     pod = max(observed.pods, key=lambda item: item.created_at, default=None)
-    progress = _progress(observed) or status.progress
+    progress = _further(status.progress, _progress(observed))
     update: dict[str, object] = {"progress": progress}
     if pod is not None and pod.running:
         update |= {
@@ -184,6 +184,13 @@ def _progress(observed: Observed) -> ProgressStatus | None:
         percent=percent,
         size_bytes=seen.size_bytes,
     )
+
+
+def _further(before: ProgressStatus | None, now: ProgressStatus | None) -> ProgressStatus | None:
+    """The one that is further: a pod that goes on after another announces its last chunks again."""
+    if before is None or now is None:
+        return now or before
+    return now if now.chunks >= before.chunks else before
 
 
 def _with_job(status: Status, job: JobView, now: datetime) -> Status:

@@ -41,7 +41,6 @@ def record_job(status: Status, name: str, uid: str, attempt: int, now: datetime)
         "job_ref": JobRef(name=name, uid=uid, attempt=attempt),
         "attempts": max(status.attempts + (attempt > 1), attempt),
         "message": STARTING,
-        "progress": None,
     }
     return status.model_copy(update=update).with_condition(
         ConditionType.JOB_CREATED, "True", Reason.JOB_CREATED, now, f"The Job {name} exists."

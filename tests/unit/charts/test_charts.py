@@ -39,6 +39,11 @@ EVERYTHING = {
         "tolerations": [{"operator": "Exists"}],
         "nodeSelector": {"a": "b"},
         "priorityClassName": "low",
+        "uploads": 5,
+        "tailFraction": 0.25,
+        "salvage": True,
+        "limits": {"durationHours": 1.5, "chunks": 2_000_000, "pixels": 33_177_600, "streams": 7},
+        "stallSeconds": 45,
         "podLabels": {"kueue.x-k8s.io/queue-name": "videos"},
         "extraEnv": [{"name": "M0_X264_PRESET", "value": "slow"}],
         "extraVolumes": [{"name": "ca", "secret": {"secretName": "ca"}}],
@@ -90,6 +95,13 @@ def job_template(manifests: list[Manifest]) -> Manifest:
     return document
 
 
+def chunker_settings(template: Manifest) -> ChunkerSettings:
+    """What the chunker reads of the template's plain variables."""
+    return ChunkerSettings.from_environment(
+        {entry["name"]: entry["value"] for entry in template["env"] if "value" in entry}
+    )
+
+
 @pytest.mark.parametrize(
     ("chart", "arguments"), [(OPERATOR, DEV), (DEV_STACK, ())], ids=["operator", "dev-stack"]
 )
@@ -137,7 +149,7 @@ def test_every_pod_meets_pod_security_restricted(
 
 def test_only_the_operator_has_a_token_and_rights(dev: list[Manifest]) -> None:
     tokens = {name: pod["automountServiceAccountToken"] for name, pod in pods(dev)}
-    assert tokens == {"m0-operator": True, "m0-gateway": False}
+    assert tokens == {"m0-operator": True, "m0-gateway": False, "m0-sweeper": False}
     assert not [m for m in dev if m["kind"] in {"ClusterRole", "ClusterRoleBinding"}]
     binding = find(dev, "RoleBinding")
     assert [subject["name"] for subject in binding["subjects"]] == ["m0-operator"]
@@ -164,11 +176,27 @@ def test_the_jobs_get_everything_that_was_given(full: list[Manifest]) -> None:
     }
     env = {entry["name"]: entry for entry in template["env"]}
     assert env["M0_X264_PRESET"]["value"] == "slow"
+    settings = chunker_settings(template)
+    assert (settings.uploads, settings.tail_fraction, settings.salvage) == (5, 0.25, True)
+    assert (settings.max_duration_hours, settings.max_chunks) == (1.5, 2_000_000)
+    assert (settings.max_pixels, settings.max_streams, settings.stall_s) == (33_177_600, 7, 45)
     assert env["M0_AMQP_URL"]["valueFrom"]["secretKeyRef"] == {
         "name": "m0-broker",
         "key": "amqp-url",
     }
     assert find(full, "ConfigMap", "m0-graphql")["data"] == {MUTATION: "mutation { x }"}
+
+
+def test_what_is_not_given_is_as_the_chunker_has_it(dev: list[Manifest]) -> None:
+    template = job_template(dev)
+    given, own = chunker_settings(template), ChunkerSettings()
+    names = {entry["name"] for entry in template["env"]}
+    cutting = ("uploads", "tail_fraction", "salvage", "stall_s")
+    limits = tuple(name for name in ChunkerSettings.model_fields if name.startswith("max_"))
+    assert len(limits) == 4
+    for name in (*cutting, *limits):
+        assert f"M0_{name.upper()}" in names
+        assert getattr(given, name) == getattr(own, name), name
 
 
 def test_jobs_and_sweeper_reach_the_stores_alike(full: list[Manifest]) -> None:
@@ -209,9 +237,11 @@ def test_the_sweeper_has_no_token_and_sweeps_what_is_named(full: list[Manifest])
     assert labels["azure.workload.identity/use"] == "true"
 
 
-def test_the_sweeper_is_off_until_it_is_asked_for(dev: list[Manifest]) -> None:
-    assert not [manifest for manifest in dev if manifest["kind"] == "CronJob"]
-    result = run_helm("template", "m0", OPERATOR, *DEV, "--set", "cache.sweeper.enabled=true")
+def test_the_sweeper_is_off_until_it_is_asked_for() -> None:
+    broker = ("--set", "rabbitmq.existingSecret=broker")
+    manifests = render(OPERATOR, *broker)
+    assert not [manifest for manifest in manifests if manifest["kind"] == "CronJob"]
+    result = run_helm("template", "m0", OPERATOR, *broker, "--set", "cache.sweeper.enabled=true")
     assert "cache.sweeper.containers={s3://BUCKET}" in result.stderr
 
 
@@ -234,7 +264,7 @@ def test_every_variable_is_a_setting_of_its_program(
 ) -> None:
     manifests = request.getfixturevalue(fixture)
     programs = dict(pods(manifests))
-    environments: list[tuple[list[Manifest], type[BaseSettings]]] = [
+    environments: list[tuple[list[Manifest], type[BaseModel]]] = [
         (programs["m0-operator"]["containers"][0]["env"], OperatorSettings),
         (programs["m0-gateway"]["containers"][0]["env"], GatewaySettings),
         (job_template(manifests)["env"], ChunkerSettings),
@@ -272,6 +302,12 @@ def test_without_a_broker_it_says_what_to_give() -> None:
     [
         ("maxActivJobs=3", "maxActivJobs"),
         ("chunker.memory=3", "memory"),
+        ("chunker.limits.hours=3", "hours"),
+        ("chunker.limits.chunks=0", "limits/chunks"),
+        ("chunker.tailFraction=1", "tailFraction"),
+        ("chunker.uploads=17", "uploads"),
+        ("chunker.salvage=perhaps", "salvage"),
+        ("chunker.stallSeconds=0", "stallSeconds"),
         ("maxActiveJobs=0", "maxActiveJobs"),
         ("handedOverStatus=DONE", "handedOverStatus"),
         ("cache.sweeper.containers={s3://a/b}", "containers"),

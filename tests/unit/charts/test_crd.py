@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
-from m0_contract.request import VideoPreprocessing, parse_request
+from hypothesis import given
+from hypothesis import strategies as st
+from m0_contract.request import RequestError, VideoPreprocessing, parse_request
 from m0_contract.resource import GROUP, KIND, PLURAL, VERSION, VideoChunkJobSpec, build_spec
 from unit.charts.rendering import ROOT
 
@@ -48,7 +50,8 @@ def test_it_has_the_models_fields_and_no_others() -> None:
     aliases = {field.alias for field in VideoChunkJobSpec.model_fields.values()}
     assert SPEC["properties"].keys() == aliases
     preprocessing = SPEC["properties"]["videoPreprocessing"]["properties"]
-    assert len(preprocessing) == len(VideoPreprocessing.model_fields)
+    names = {name.replace("_d", "D") for name in VideoPreprocessing.model_fields}
+    assert preprocessing.keys() == names
 
 
 @pytest.mark.parametrize("name", sorted(SPEC["properties"].keys() - MUTABLE))
@@ -82,6 +85,89 @@ def test_what_a_person_sees_first() -> None:
         "Age",
     ]
     assert [c["name"] for c in columns if c.get("priority")] == ["Source", "Job", "Node", "Reason"]
+
+
+# --- a message that intake accepts is never refused -------------------------------------------
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,), "array": (list,), "string": (str,), "boolean": (bool,),
+    "integer": (int,), "number": (int, float),
+}  # fmt: skip
+
+
+def complaints(value: Any, schema: Schema, path: str = "") -> Iterator[str]:
+    """What the API server would say of a value; its CEL rules apart."""
+    kind = schema.get("type")
+    if value is None:
+        if not schema.get("nullable"):
+            yield f"{path}: null"
+    elif kind and not isinstance(value, TYPES[kind]):
+        yield f"{path}: no {kind}"
+    elif "enum" in schema and value not in schema["enum"]:
+        yield f"{path}: not one of {schema['enum']}"
+    elif isinstance(value, int | float):
+        if not schema.get("minimum", value) <= value <= schema.get("maximum", value):
+            yield f"{path}: {value} is out of bounds"
+    elif isinstance(value, str):
+        if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
+            yield f"{path}: {len(value)} characters"
+    elif isinstance(value, dict):
+        yield from object_complaints(value, schema, path)
+
+
+def object_complaints(value: dict[str, Any], schema: Schema, path: str) -> Iterator[str]:
+    for name in schema.get("required", []):
+        if name not in value:
+            yield f"{path}.{name}: missing"
+    for name, child in schema.get("properties", {}).items():
+        if name in value:
+            yield from complaints(value[name], child, f"{path}.{name}")
+
+
+TEXTS = st.sampled_from([None, "v", "π" * 1024, "v" * 1025])
+REQUESTS = st.fixed_dictionaries(
+    {
+        "process_id": st.sampled_from([0, 2**63 - 1, "a", "π" * 256]),
+        "inference_modality": st.just("batch"),
+        "cloud_stream_path": st.just("s3://b/k"),
+        "destination_prefix": st.sampled_from(["p/", "s3://b/" + "x" * 1017]),
+        "cache_container_name": st.just("c"),
+        "video_preprocessing": st.fixed_dictionaries(
+            {"chunk_duration": st.sampled_from([60, 86_400, 0.5, 0, "5"])},
+            optional={
+                "fps": st.sampled_from([None, 1e-300, 29.97, 1000, 1000.5]),
+                "width": st.sampled_from([None, 1, 16_384, 0]),
+                "height": st.sampled_from([None, 1, 640.0, 16_385]),
+                "overlap": st.sampled_from([0, 0.25, 59.5, 86_399.5, -0.5, None]),
+                "precision": st.sampled_from(["keyframe", "exact", "frame"]),
+                "unknown": st.none() | st.just({"a": [None]}),
+            },
+        ),
+    },
+    optional={"cloud_stream_version_id": TEXTS, "unknown": st.none() | st.just(1)},
+)
+
+
+@given(REQUESTS)
+def test_a_message_that_intake_accepts_is_never_refused(document: dict[str, Any]) -> None:
+    try:
+        request = parse_request(json.dumps(document).encode())
+    except RequestError:
+        return
+    assert list(complaints(build_spec(request, None), SPEC, "spec")) == []
+
+
+@pytest.mark.parametrize("name", ["precision", "overlap", "fps", "width"])
+def test_the_schema_refuses_what_intake_refuses(name: str) -> None:
+    wanted = {"chunkDuration": 5, name: {"precision": "frame", "overlap": -1}.get(name, 10**6)}
+    (complaint,) = complaints({"processId": 1, "videoPreprocessing": wanted}, SPEC, "spec")
+    assert complaint.startswith(f"spec.videoPreprocessing.{name}: ")
+
+
+def test_the_schema_bounds_the_overlap_as_intake_does() -> None:
+    (rule,) = SPEC["properties"]["videoPreprocessing"]["x-kubernetes-validations"]
+    assert rule["rule"] == "!has(self.overlap) || self.overlap < self.chunkDuration"
+    assert rule["fieldPath"] == ".overlap"
 
 
 def test_the_examples_are_the_contracts_worked_example() -> None:

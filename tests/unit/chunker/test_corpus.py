@@ -276,7 +276,9 @@ def test_by_index_as_by_packets(make_film, tmp_path, name, features, duration):
         case("open.mp4", "open GOPs", open_gop=True),
         case("film.ts", "MPEG-TS"),
         case("vfr.mkv", "a varying rate", vfr=True),
-        case("tongues.mkv", "three tracks of sound", audio_tracks=3, languages=("fin", "swe", "eng")),
+        case(
+            "tongues.mkv", "three tracks of sound", audio_tracks=3, languages=("fin", "swe", "eng")
+        ),
     ],
 )
 def test_resumed_by_copy_it_gives_the_same_bytes(

@@ -146,9 +146,7 @@ def test_resumed_it_gives_the_same_bytes(make_film, tmp_path, suffix, wanted):
     assert whole.facts["encoded"]
     for done in (1, 2, len(whole.chunks) - 1):
         after = resumption_after(whole, done)
-        rest = cut_film(
-            film, tmp_path / "rest", 0.7, precision="exact", resumption=after, **wanted
-        )
+        rest = cut_film(film, tmp_path / "rest", 0.7, precision="exact", resumption=after, **wanted)
         assert rest.bodies == whole.bodies[done:]
         assert rest.messages[-1]["end_time"] == whole.messages[-1]["end_time"]
         assert rest.integrity == whole.integrity

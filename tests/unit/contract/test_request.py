@@ -26,6 +26,10 @@ def encode(**changes: object) -> bytes:
     return json.dumps({k: v for k, v in document.items() if v is not ...}).encode()
 
 
+def cutting(**changes: object) -> dict[str, object]:
+    return {"video_preprocessing": {"chunk_duration": 5, **changes}}
+
+
 def refusal(body: bytes) -> RequestError:
     with pytest.raises(RequestError) as caught:
         parse_request(body)
@@ -43,6 +47,22 @@ def test_unknown_fields_are_kept() -> None:
     document = json.loads(request.to_json())
     assert document["tenant"] == "a"
     assert document["video_preprocessing"]["x"] == 1
+
+
+def test_an_overlap_as_long_as_a_chunk_says_which_bound_it_breaks() -> None:
+    text = str(refusal(encode(**cutting(overlap=5))))
+    assert text == "video_preprocessing.overlap: must be less than chunk_duration (5)"
+
+
+def test_of_a_bad_chunk_duration_only_that_is_said() -> None:
+    error = refusal(encode(video_preprocessing={"chunk_duration": 0, "overlap": 3}))
+    assert error.field == "video_preprocessing.chunk_duration"
+
+
+def test_what_is_not_asked_for_is_a_cut_at_key_frames_without_overlap() -> None:
+    wanted = parse_request(encode()).video_preprocessing
+    assert (wanted.precision, wanted.overlap) == ("keyframe", 0.0)
+    assert parse_request(encode(cloud_stream_version_id=None)).cloud_stream_version_id is None
 
 
 @pytest.mark.parametrize(
@@ -92,6 +112,17 @@ def test_a_giant_body_is_refused() -> None:
         ({"video_preprocessing": {"chunk_duration": 0}}, "video_preprocessing.chunk_duration"),
         ({"video_preprocessing": {"chunk_duration": "60"}}, "video_preprocessing.chunk_duration"),
         ({"video_preprocessing": {"chunk_duration": 5, "fps": -1}}, "video_preprocessing.fps"),
+        (cutting(precision="frame"), "video_preprocessing.precision"),
+        (cutting(precision=1), "video_preprocessing.precision"),
+        (cutting(precision=None), "video_preprocessing.precision"),
+        (cutting(overlap=5), "video_preprocessing.overlap"),
+        (cutting(overlap=5.5), "video_preprocessing.overlap"),
+        (cutting(overlap=-0.1), "video_preprocessing.overlap"),
+        (cutting(overlap="1"), "video_preprocessing.overlap"),
+        (cutting(overlap=True), "video_preprocessing.overlap"),
+        ({"cloud_stream_version_id": ""}, "cloud_stream_version_id"),
+        ({"cloud_stream_version_id": 7}, "cloud_stream_version_id"),
+        ({"cloud_stream_version_id": "v" * 1025}, "cloud_stream_version_id"),
         ({"inference_config": [1]}, "inference_config"),
     ],
     ids=lambda value: str(value)[:60],
@@ -141,9 +172,18 @@ def test_any_value_in_any_field_is_a_request_or_a_request_error(value: object) -
 
 
 def test_a_resource_gives_its_request_back() -> None:
-    request = parse_request(encode(tenant="a"))
+    extras = cutting(precision="exact", overlap=1.5, x=1)
+    body = encode(tenant="a", cloud_stream_version_id="v/1+π", **extras)
+    request = parse_request(body)
     spec = VideoChunkJobSpec.model_validate(build_spec(request, None))
     assert spec.to_request() == request
+    assert request.cloud_stream_version_id == "v/1+π"
+
+
+def test_a_resource_says_only_what_the_request_said() -> None:
+    spec = build_spec(parse_request(encode(**cutting())), None)
+    assert spec["videoPreprocessing"] == {"chunkDuration": 5.0}
+    assert "cloudStreamVersionId" not in spec
 
 
 def test_the_original_bytes_win_over_the_resource_fields() -> None:

@@ -1,4 +1,4 @@
-"""Golden manifests: `M0_WRITE_GOLDEN=1 pytest …` rewrites them; the diff is the review."""
+"""Golden manifests: `M0_UPDATE_GOLDEN=1 pytest …` rewrites them; the diff is the review."""
 
 import copy
 import json
@@ -41,7 +41,7 @@ FULL = {
 
 def check_golden(name: str, manifest: dict[str, Any]) -> None:
     path = DATA / f"{name}.yaml"
-    if os.environ.get("M0_WRITE_GOLDEN"):
+    if os.environ.get("M0_UPDATE_GOLDEN"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(manifest, sort_keys=True, allow_unicode=True))
     assert manifest == yaml.safe_load(path.read_text())

@@ -1,9 +1,11 @@
 """Reconcile over a fake cluster: the life of a video, and every way it can be disturbed."""
 
+import json
 from typing import Any
 
 import pytest
 from m0_contract.chunk import Progress
+from m0_contract.outcome import Integrity, Outcome
 from m0_contract.resource import FINALIZER
 from m0_operator.errors import (
     ClusterConflictError,
@@ -467,6 +469,82 @@ async def test_progress_of_an_earlier_attempt_is_not_shown(world: World) -> None
     world.progress.hear(late.model_dump_json().encode())
     await world.reconcile()
     assert "progress" not in world.status()
+
+
+def progress(chunks: int, attempt: int = 1) -> bytes:
+    said = Progress(
+        resource="video-101", attempt=attempt, chunks=chunks, done_s=chunks * 60, total_s=300
+    )
+    return said.model_dump_json().encode()
+
+
+@pytest.mark.parametrize("attempt", [1, 2], ids=["another pod", "another Job"])
+@pytest.mark.parametrize("restarted", [False, True], ids=["", "and another operator"])
+async def test_progress_does_not_go_back_when_it_is_resumed(
+    world: World, attempt: int, *, restarted: bool
+) -> None:
+    await running(world)
+    world.progress.hear(progress(3))
+    await world.reconcile()
+    assert world.status()["progress"]["percent"] == "60%"
+    if restarted:
+        world.restart()
+    if attempt == 2:
+        world.cluster.jobs.clear()
+        world.cluster.pods.clear()
+        await world.reconcile()
+        assert world.status()["progress"]["chunks"] == 3
+        world.cluster.run_pod(world.job())
+    seen = []
+    for chunks in (2, 3, 4):  # the last ones before it was killed are announced again
+        world.wait(1)
+        world.progress.hear(progress(chunks, attempt))
+        await world.reconcile()
+        seen.append(world.status()["progress"]["chunks"])
+    assert seen == [3, 3, 4]
+
+
+async def test_the_certificate_and_the_receipt_are_in_the_status(world: World) -> None:
+    integrity = {
+        "packets_in": 1400,
+        "packets_out": 1400,
+        "payload_sha256": "ab" * 32,
+        "streams": [{"kind": "video", "in": 600, "out": 600}],
+        "covered_s": 18.5,
+        "missing_s": 1.5,
+        "notes": ["The film ends 1.5 s early."],
+    }
+    receipt = {"resumed_at": 3, "first_chunk_s": None, "cpu_s": 0.4, "bytes_read": 10}
+    job = await running(world)
+    outcome = Outcome(
+        chunks=5,
+        duration_s=18.5,
+        size_bytes=9,
+        mode="copy",
+        integrity=Integrity.model_validate(integrity),
+        receipt=receipt,
+    )
+    world.cluster.end_job(job, message=outcome.to_termination_message())
+    await world.reconcile()
+    status = world.status()
+    assert status["integrity"] == integrity
+    assert {k: v for k, v in status["receipt"].items() if v is not None} == {
+        k: v for k, v in receipt.items() if v is not None
+    }
+    assert status["progress"]["chunks"] == 5
+    writes = len(world.cluster.writes)
+    await world.reconcile()
+    assert len(world.cluster.writes) == writes, "nothing is left to be written"
+
+
+async def test_the_largest_outcome_leaves_a_small_status(world: World) -> None:
+    notes = [f"damaged pictures: not cut exactly at {n}.000 s" for n in range(5000)]
+    job = await running(world)
+    outcome = Outcome(chunks=5, integrity=Integrity.model_validate({"notes": notes}))
+    world.cluster.end_job(job, message=outcome.to_termination_message())
+    await world.reconcile()
+    assert world.status()["phase"] == "Succeeded"
+    assert len(json.dumps(world.status())) < 8192
 
 
 async def test_a_resource_that_went_unheard_frees_its_slot(world: World) -> None:

@@ -50,4 +50,3 @@ def _check_tiling(spans: Sequence[tuple[int, int]], start: int, end: int) -> Non
     starts = [place for place, _ in spans]
     if [start, *ends] != [*starts, end]:
         raise BoxError("its samples do not fill its media data")
-

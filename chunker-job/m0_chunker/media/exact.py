@@ -221,7 +221,8 @@ class _Encoder:
             "forced-idr": "1",
             "bf": "0",
             "profile": PROFILES.get(sets.profile, "high" if sets.profile <= 100 else ""),
-            "x264-params": f"sps-id={sets.free_id()}:keyint=infinite:scenecut=0",
+            # mbtree is the one thing in libx264 that gives other bytes now and then.
+            "x264-params": f"sps-id={sets.free_id()}:keyint=infinite:scenecut=0:mbtree=0",
         }
         if not self._options["profile"]:
             del self._options["profile"]

@@ -150,10 +150,12 @@ def run_instead(tmp_path: Path):
 
 @pytest.fixture(scope="session")
 def start_chunker_in():
-    """`start_chunker_in(directory, film, duration)` → a process, for runs that tests share."""
+    """As `start_chunker`, in a directory of the test's choice, for runs that tests share."""
 
-    def run(directory: Path, film: Path, duration: float) -> subprocess.Popen:
-        return start(film, directory, duration, None, {})
+    def run(
+        directory: Path, film: Path, duration: float, env: dict | None = None, **preprocessing
+    ) -> subprocess.Popen:
+        return start(film, directory, duration, env, preprocessing)
 
     return run
 

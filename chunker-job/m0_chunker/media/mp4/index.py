@@ -108,10 +108,10 @@ class TrackIndex:
 
     def first_at(self, tick: int) -> int:
         """The first sample that is decoded at or after `tick`."""
-        run = max(bisect_right(self.delta_times, tick) - 1, 0)
-        delta = self.deltas.values[run]
-        ahead = tick - self.delta_times[run]
-        steps = -(-ahead // delta) if delta and ahead > 0 else 0
+        run = max(bisect_left(self.delta_times, tick) - 1, 0)
+        delta, ahead, steps = self.deltas.values[run], tick - self.delta_times[run], 0
+        if ahead > 0:  # where a run takes no time, all of it is before
+            steps = -(-ahead // delta) if delta else self.samples
         return min(self.deltas.firsts[run] + steps, self.deltas.firsts[run + 1])
 
     def shown(self, first: int, after: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import expect
@@ -85,8 +86,13 @@ def test_a_bucket_that_is_forbidden(stack: DevStack, new_id: NewId, request_for:
 
 @pytest.mark.parametrize(
     "content",
-    [b"this is no film" * 100, b"", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"],
-    ids=["text", "empty", "playlist"],
+    [
+        b"this is no film" * 100,
+        b"",
+        b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
+        b"ffconcat version 1.0\nfile /etc/passwd\n",
+    ],
+    ids=["text", "empty", "playlist", "list of files"],
 )
 def test_a_file_that_is_no_film(
     stack: DevStack, new_id: NewId, request_for: Request, content: bytes
@@ -98,6 +104,27 @@ def test_a_file_that_is_no_film(
     failed(stack, body, process_id, "NOT_MEDIA", "probe")
     assert len(pods(stack, process_id)) == 1, "retrying can't help"
     assert stack.keys(expect.BUCKET, f"processed/{process_id}/") == []
+
+
+@pytest.mark.parametrize(("suffix", "stage"), [("mp4", "probe"), ("mkv", "chunk")])
+def test_a_film_that_is_cut_off(
+    stack: DevStack,
+    new_id: NewId,
+    request_for: Request,
+    make_film: Callable[..., Path],
+    suffix: str,
+    stage: str,
+) -> None:
+    process_id = new_id()
+    whole = make_film(f"whole.{suffix}", "--seconds", 20, "--faststart").read_bytes()
+    key = f"e2e/{process_id}.{suffix}"
+    stack.s3.put_object(Bucket=expect.BUCKET, Key=key, Body=whole[: len(whole) * 6 // 10])
+    body = stack.publish(request_for(process_id, cloud_stream_path=f"s3://{expect.BUCKET}/{key}"))
+    failed(stack, body, process_id, "SOURCE_CORRUPT", stage)
+    assert len(pods(stack, process_id)) == 1, "retrying can't help"
+    if suffix == "mp4":  # its index says what is missing, before anything is done
+        assert stack.rows(process_id) == []
+        assert stack.keys(expect.BUCKET, f"processed/{process_id}/") == []
 
 
 def test_a_cache_bucket_that_does_not_exist(

@@ -172,7 +172,29 @@ def giant_entry(moov: Box) -> None:
     header("tkhd", 76, b"\xff" * 8)(moov)
 
 
+def no_sides(moov: Box) -> None:
+    """No size in the sample description, so that the decoder's word is the only one."""
+    for box in moov.all(b"stsd"):
+        if b"avc1" in box.content:
+            box.content = box.content[:40] + bytes(4) + box.content[44:]
+
+
 # Whole files
+
+
+def fragment(samples: int) -> bytes:
+    """A fragment of so many samples of one byte, which need no room to be spoken of."""
+    header = Box(b"tfhd", words(0x02_00_18, 1, 512, 1))
+    track = Box(b"traf", boxes=[header, Box(b"trun", words(0, samples))])
+    inner = Box(b"moof", boxes=[Box(b"mfhd", words(0, 1)), track])
+    return bytes(inner) + bytes(Box(b"mdat", bytes(8)))
+
+
+def with_fragment(film: Path, path: Path, samples: int) -> Path:
+    """A fragmented film with one more fragment, in front of its own."""
+    data = film.read_bytes()
+    start = data.index(b"moof") - 4
+    return put(path, data[:start], fragment(samples), data[start:])
 
 
 def compressed_index(path: Path, size: int) -> Path:

@@ -210,7 +210,7 @@ def transcode(
             Encoding(
                 VideoPreprocessing(chunk_duration=float(every), **wanted), "veryfast", 20, threads
             ),
-            lambda number: number * Fraction(every),
+            lambda number, _: number * Fraction(every),
             resume_at,
         )
         packets = list(feed.packets())

@@ -92,7 +92,9 @@ def _setting_problems(error: ValidationError) -> str:
 def _run(settings: Settings, path: Path) -> int:
     started = time.monotonic()
     try:
-        outcome, code = asyncio.run(_run_request(settings, path))
+        # Not asyncio.run: leaving it waits for threads, and one may be in a film that is a trap.
+        # `main` ends the process as soon as this is known.
+        outcome, code = asyncio.Runner().run(_run_request(settings, path))
     except ChunkerError as error:
         outcome, code = Outcome(failure=error.to_failure()), error.exit_code
     except Exception as error:  # noqa: BLE001 - before there was anything to tally

@@ -161,7 +161,9 @@ class Pipeline:
                     await self._slots.acquire()
                     restoring = self._restore(chunk, keep=done.same_run)
                     stored.put_nowait((chunk, group.create_task(restoring)))
-                await self._cut_all(cut, stored, group)
+                if not done.whole:
+                    await self._cut_all(cut, stored, group)
+                stored.put_nowait(_END)
                 watching.cancel()
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
@@ -212,7 +214,6 @@ class Pipeline:
         except asyncio.CancelledError:
             self._stop.set()
             raise
-        stored.put_nowait(_END)
 
     def check_stop(self) -> None:
         """Called by the cutter now and then.
@@ -228,7 +229,7 @@ class Pipeline:
         """Both objects of a chunk, persistent first, so that the cache may copy it."""
         places = self.places
         persistent, cached = self.urls(chunk.chunk_id)
-        info = ObjectInfo(chunk.sha256, self.imprint.metadata(chunk))
+        info = ObjectInfo(chunk.sha256, self.imprint.metadata(chunk, self.tally.mode))
         cache_info = self._cache_info(chunk)
 
         def work() -> None:

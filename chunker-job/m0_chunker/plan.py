@@ -50,12 +50,23 @@ class CutPlan:
         """Whether a key frame at this time ends the chunk that began at `last`."""
         return key_frame + self.tolerance >= self.next_nominal(last)
 
-    def wanted_key(self, number: int) -> Fraction:
-        """The `number`th time, from 1, at which an encoder should put a key frame."""
+    def wanted_key(self, number: int, before: Fraction | None = None) -> Fraction:
+        """The `number`th time, from 1, at which an encoder should put a key frame.
+
+        Args:
+            number: every second one, with overlap, is where an overlap ends.
+            before: where the last one was put, seconds: an overlap counts from there, unless
+                that one was another's.
+        """
         if not self.overlap:
             return number * self.duration
         step, second = divmod(number - 1, 2)
-        return (step + 1) * self.duration + second * self.overlap
+        nominal = (step + 1) * self.duration
+        if not second:
+            return nominal
+        if before is None or not nominal <= before < nominal + self.duration:
+            before = nominal
+        return before + self.overlap
 
     def is_enough(self, boundary: Fraction, known_end: Fraction) -> bool:
         """Whether what follows `boundary` is sure to be long enough for a chunk."""

@@ -48,8 +48,8 @@ class Imprint:
     run: str | None
     window: int
 
-    def metadata(self, chunk: Chunk) -> dict[str, str]:
-        """What goes with the chunk's object."""
+    def metadata(self, chunk: Chunk, mode: str | None) -> dict[str, str]:
+        """What goes with the chunk's object; `mode` is how it was cut."""
         said = {
             "m0-sha256": chunk.sha256,
             "m0-start": repr(chunk.start_s),
@@ -59,6 +59,7 @@ class Imprint:
             "m0-run": self.run or "",
             "m0-window": str(self.window),
             "m0-certificate": chunk.certificate,
+            "m0-mode": mode or "",
         }
         return {name: text for name, text in said.items() if text}
 
@@ -76,11 +77,15 @@ class Done:
         resumption: where the cutter goes on.
         redo: stored, but perhaps not announced by this run: the last ones.
         same_run: it was this very run that did it, so that its cached copies are fresh.
+        whole: the film's last chunk is among them: nothing is left to be cut.
+        mode: how it was cut.
     """
 
     resumption: Resumption
     redo: tuple[StoredChunk, ...]
     same_run: bool = False
+    whole: bool = False
+    mode: str | None = None
 
 
 NOTHING = Done(Resumption(), ())
@@ -95,40 +100,41 @@ Head = Callable[[int], Found | None]
 def find_done(head: Head, imprint: Imprint) -> Done:
     """Ask the store, in about 2·log2(chunks) questions and one for each chunk to announce.
 
-    A film's last chunk is always cut again: it carries the proof that the film was whole.
+    The film's last chunk is only stored when the film has proved to be whole.
     """
     known: dict[int, Found | None] = {}
 
     def look(chunk_id: int) -> Found | None:
         if chunk_id not in known:
             found = head(chunk_id)
-            ours = found is not None and found[0].get("m0-plan") == imprint.plan
-            known[chunk_id] = found if ours else None
+            known[chunk_id] = found if found is not None and _is_ours(found, imprint) else None
         return known[chunk_id]
 
-    def goes_on(chunk_id: int) -> bool:
-        found = look(chunk_id)
-        return found is not None and all(name in found[0] for name in NEEDED)
-
-    last = _last_true(goes_on)
+    last = _last_in_a_row(look, _last_true(lambda chunk_id: look(chunk_id) is not None))
     found = look(last) if last else None
     if found is None:
         return NOTHING
     metadata, _ = found
+    whole = "m0-next" not in metadata
     same_run = metadata.get("m0-run") == imprint.run
-    if imprint.run is None and look(last + 1) is not None:
+    if imprint.run is None and whole:
         same_run = False  # a person starts it again though it was done: they want it all
     again = max(1, last - int(metadata["m0-window"]) + 1) if same_run else 1
     stored = [(chunk_id, look(chunk_id)) for chunk_id in range(again, last + 1)]
     redo = [_stored(chunk_id, found) for chunk_id, found in stored if found is not None]
     if len(redo) < len(stored):
         return NOTHING  # somebody has deleted some: all are made anew
-    resumption = Resumption(last, Fraction(metadata["m0-next"]), metadata["m0-certificate"])
-    return Done(resumption, tuple(redo), same_run)
+    end = Fraction(metadata["m0-end"] if whole else metadata["m0-next"])
+    resumption = Resumption(last, end, metadata["m0-certificate"])
+    return Done(resumption, tuple(redo), same_run, whole, metadata.get("m0-mode"))
 
 
-NEEDED = ("m0-sha256", "m0-start", "m0-end", "m0-next", "m0-certificate", "m0-window")
-"""Metadata of a chunk that another follows."""
+def _is_ours(found: Found, imprint: Imprint) -> bool:
+    return found[0].get("m0-plan") == imprint.plan and all(name in found[0] for name in NEEDED)
+
+
+NEEDED = ("m0-sha256", "m0-start", "m0-end", "m0-certificate", "m0-window")
+"""Metadata that every chunk has; all but a film's last have `m0-next` as well."""
 
 
 def _last_true(holds: Callable[[int], bool]) -> int:
@@ -142,6 +148,20 @@ def _last_true(holds: Callable[[int], bool]) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if holds(middle) else (low, middle)
     return low
+
+
+def _last_in_a_row(look: Callable[[int], Found | None], last: int) -> int:
+    """The last chunk without one missing before it.
+
+    Chunks are stored side by side: a kill may leave one without the one before it.
+    """
+    found = look(last) if last else None
+    if found is None:
+        return 0
+    for chunk_id in range(max(1, last - int(found[0]["m0-window"]) + 1), last):
+        if look(chunk_id) is None:
+            return chunk_id - 1
+    return last
 
 
 def _stored(chunk_id: int, found: Found) -> StoredChunk:

@@ -16,6 +16,7 @@ from m0_chunker.adapters.database import Database, GraphqlDatabase, NoDatabase
 from m0_chunker.chunk import Chunk
 from m0_chunker.errors import ChunkerError
 from m0_chunker.logs import event
+from m0_chunker.media.certificate import Certificate
 from m0_chunker.media.cutter import Cutter
 from m0_chunker.media.source import Film, Limits, open_film
 from m0_chunker.media.spool import Spooling
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 CUT_VERSION = 1
 """Counts the changes to how chunks come out: chunks of another version are not gone on from."""
+
+
+READ_AGAIN = 8
+"""Reading counts as getting on until a film was read so many times; ordinary ones: once."""
 
 
 class Work:
@@ -92,8 +97,15 @@ class Work:
             pipeline.tally.resumed_at = done.resumption.chunks
             event("resumed", chunks=done.resumption.chunks, again=len(done.redo))
         pipeline.tally.chunks = done.resumption.chunks - len(done.redo)
+        if done.whole:
+            pipeline.tally.mode = done.mode
+            certificate = Certificate.load(done.resumption.certificate)
+            pipeline.tally.integrity = certificate.to_integrity(float(done.resumption.end))
         await pipeline.run(
-            lambda: self._cut(done.resumption), done, lambda: file.bytes_read
+            lambda: self._cut(done.resumption),
+            done,
+            # Who reads a film over and over gets nowhere.
+            lambda: min(file.bytes_read, READ_AGAIN * file.size_bytes),
         )
 
     def to_outcome(self, error: ChunkerError | None) -> Outcome:

@@ -40,11 +40,11 @@ class ParameterSets:
         """profile_idc of the first SPS."""
         return self.sequence[0][1]
 
-    def free_id(self) -> int:
-        """An id that none of the sets has."""
+    def free_id(self) -> int | None:
+        """An id that none of the sets has; None: all are taken."""
         used = {_first_number(unit[4:]) for unit in self.sequence}
         used |= {_first_number(unit[1:]) for unit in self.picture}
-        return next(number for number in range(31, 0, -1) if number not in used)
+        return next((number for number in range(31, -1, -1) if number not in used), None)
 
 
 def _avcc_units(record: bytes) -> list[bytes]:

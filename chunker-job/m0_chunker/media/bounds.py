@@ -9,76 +9,109 @@ from contextlib import contextmanager
 from m0_contract.errors import ErrorCode
 
 from m0_chunker.errors import ChunkerError
-from m0_chunker.media.mp4.boxes import BoxError, children, find, read_exactly, top_level
+from m0_chunker.media.mp4.boxes import FRAGMENT, BoxError, find, read_exactly
 from m0_chunker.media.mp4.index import MAX_MOOV_BYTES
+from m0_chunker.media.mp4.lies import refuse_lies
 from m0_chunker.storage.base import SourceFile
 
 PROBE_BYTES = 512 * 2**20
 """Memory that opening a film may take."""
 
-MAX_TRACKS = 1000
-_HEAD_BYTES = 16
+MAX_TOP_LEVEL = 1000
+"""Outermost boxes before the index; libav would look on for ever."""
+
+_ODD_BYTES = 64 * 2**20
+
+MAX_UNPACKED_BYTES = 16 * 2**20
+"""Of a compressed index: QuickTime's of the nineties."""
 
 
-def refuse_bombs(file: SourceFile, name: str) -> None:
-    """Refuse an MP4 whose index is too big, or compressed, or has absurdly many tracks.
+def refuse_bombs(file: SourceFile, name: str, max_pixels: int, *, salvage: bool = False) -> None:
+    """Refuse an MP4 whose index is too big, or compressed to be so, or lies (`mp4.lies`).
 
-    libav allocates for each of them before it can be asked anything.
+    libav allocates for each of its entries before it can be asked anything.
 
     Args:
         file: the film; left at its start.
         name: for the message.
+        max_pixels: in a picture.
+        salvage: samples may lie beyond the file's end.
 
     Raises:
-        ChunkerError: LIMIT_EXCEEDED, NOT_MEDIA.
+        ChunkerError: LIMIT_EXCEEDED, NOT_MEDIA, UNSUPPORTED_MEDIA, SOURCE_CORRUPT.
     """
-    head = read_exactly(file, 0, _HEAD_BYTES)
     try:
-        if head[4:8] in _MP4_STARTS:
-            _look_into_index(file, name)
-    except (BoxError, struct.error):
-        pass  # libav says it better
+        place = _find_index(file, name)
+        if place is None:
+            return
+        offset, length = place
+        if length > MAX_MOOV_BYTES:
+            raise ChunkerError(
+                ErrorCode.LIMIT_EXCEEDED,
+                f"{name} has an index of {length >> 20} MiB; "
+                f"at most {MAX_MOOV_BYTES >> 20} are taken",
+            )
+        moov = memoryview(read_exactly(file, offset, length))
+        packed = _find_packed(moov)
+        if packed is not None:
+            moov = memoryview(_unpack_within(packed, name))[8:]
+        refuse_lies(moov, file.size_bytes, name, max_pixels, salvage=salvage)
     finally:
         file.seek(0)
 
 
-_MP4_STARTS = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
+def _find_index(file: SourceFile, name: str) -> tuple[int, int] | None:
+    """(offset, length) of the content of the first `moov`, as far as the file goes.
+
+    Whatever is not MP4 ends it at once: its first bytes, taken for a box, go on after its end.
+    """
+    at, size_bytes = 0, file.size_bytes
+    for _ in range(MAX_TOP_LEVEL):
+        header = read_exactly(file, at, 16)
+        if len(header) < 8:
+            return None
+        size, kind = struct.unpack_from(">I4s", header)
+        begin = 8
+        if size == 1 and len(header) == 16:
+            (size,) = struct.unpack_from(">Q", header, 8)
+            begin = 16
+        elif size == 0:
+            size = size_bytes - at
+        if kind == b"moov":
+            return at + begin, max(0, min(at + size, size_bytes) - at - begin)
+        if size < begin or kind in FRAGMENT:
+            return None
+        if size > _ODD_BYTES and not kind.isalnum():
+            return None  # no MP4: nothing is read there only to find that out
+        at += size
+        if at + 8 > size_bytes:
+            return None
+    raise ChunkerError(
+        ErrorCode.NOT_MEDIA, f"{name} has no index among its first {MAX_TOP_LEVEL} boxes"
+    )
 
 
-def _look_into_index(file: SourceFile, name: str) -> None:
-    place = top_level(file, file.size_bytes).get(b"moov")
-    if place is None:
-        return
-    offset, length = place
-    if length > MAX_MOOV_BYTES:
-        raise ChunkerError(
-            ErrorCode.LIMIT_EXCEEDED,
-            f"{name} has an index of {length >> 20} MiB; at most {MAX_MOOV_BYTES >> 20} are taken",
-        )
-    moov = memoryview(read_exactly(file, offset, length))[8:]
-    packed = find(moov, b"cmov", b"cmvd")
-    if packed is not None:
-        _unpack_within(packed[4:], name)
-    tracks = sum(kind == b"trak" for kind, _ in children(moov))
-    if tracks > MAX_TRACKS:
-        raise ChunkerError(
-            ErrorCode.LIMIT_EXCEEDED, f"{name} has {tracks} tracks; at most {MAX_TRACKS} are taken"
-        )
-
-
-def _unpack_within(packed: memoryview, name: str) -> None:
-    unpacking, size = zlib.decompressobj(), 0
+def _find_packed(moov: memoryview) -> memoryview | None:
+    """What is compressed in a compressed index, without the length that it claims."""
     try:
-        rest = bytes(packed)
-        while rest and not unpacking.eof:
-            size += len(unpacking.decompress(rest, 2**20))
-            rest = unpacking.unconsumed_tail
-            if size > MAX_MOOV_BYTES:
-                raise ChunkerError(
-                    ErrorCode.LIMIT_EXCEEDED, f"{name} has a compressed index of absurd size"
-                )
+        packed = find(moov, b"cmov", b"cmvd")
+    except (BoxError, struct.error):
+        return None  # libav says it better
+    return None if packed is None else packed[4:]
+
+
+def _unpack_within(packed: memoryview, name: str) -> bytes:
+    """The box that it unpacks to."""
+    unpacking = zlib.decompressobj()
+    try:
+        moov = unpacking.decompress(packed, MAX_UNPACKED_BYTES)
     except zlib.error as error:
         raise ChunkerError(ErrorCode.NOT_MEDIA, f"{name} has a broken index") from error
+    if unpacking.unconsumed_tail:
+        raise ChunkerError(
+            ErrorCode.LIMIT_EXCEEDED, f"{name} has a compressed index of absurd size"
+        )
+    return moov
 
 
 @contextmanager

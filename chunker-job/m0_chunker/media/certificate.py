@@ -29,7 +29,7 @@ class ChunkFacts:
         size_bytes: of its media data.
         sha256: of all its bytes, raw.
         gap_s: longest stretch without a picture (without sound in a film without pictures).
-        shift_s: how far its start is behind its nominal time.
+        shift_s: how far its start, or the next one's, is behind its nominal time.
         leading: pictures at its start that need one before the cut (open GOP).
         encoded: packets among `written` that are not the film's own.
     """
@@ -50,12 +50,14 @@ class Certificate:
     """The sum over all chunks so far.
 
     Attributes:
+        kinds: `v` or `a` for each stream.
         read: packets of each stream that came from the film.
         written: packets of each stream that are in the chunks, repeated ones once.
         chain: SHA-256 over the one before and a chunk's SHA-256, chunk by chunk: it covers
             every byte that was written, and can be made again from the chunks' hashes.
     """
 
+    kinds: str = ""
     read: list[int] = field(default_factory=list)
     written: list[int] = field(default_factory=list)
     repeated: int = 0
@@ -92,6 +94,7 @@ class Certificate:
     def dump(self) -> str:
         """A line of JSON, at most about 1 KiB."""
         values: list[Any] = [
+            self.kinds,
             self.written,
             self.repeated,
             self.size_bytes,
@@ -111,10 +114,10 @@ class Certificate:
             ValueError: it is something else.
         """
         try:
-            written, repeated, size_bytes, chain, gap_s, shift_s, leading, encoded = json.loads(
-                text
-            )
+            values = json.loads(text)
+            kinds, written, repeated, size_bytes, chain, gap_s, shift_s, leading, encoded = values
             return cls(
+                str(kinds),
                 [int(count) for count in written],
                 [int(count) for count in written],
                 int(repeated),
@@ -128,16 +131,19 @@ class Certificate:
         except (TypeError, AttributeError) as error:
             raise ValueError("no certificate") from error
 
-    def check(self, delivered: Sequence[int]) -> None:
+    def check(self, delivered: Sequence[int], before: Sequence[int] | None = None) -> None:
         """Compare with what the film gave in all.
 
         Args:
             delivered: packets of each stream, counted where they come from.
+            before: those that an earlier attempt was given, where they did not come again.
 
         Raises:
             ChunkerError: INTEGRITY, naming the stream and both counts.
         """
-        for stream, (given, written) in enumerate(zip(delivered, self.written, strict=True)):
+        earlier = before or [0] * len(delivered)
+        given_in_all = [a + b for a, b in zip(delivered, earlier, strict=True)]
+        for stream, (given, written) in enumerate(zip(given_in_all, self.written, strict=True)):
             if given != written:
                 raise ChunkerError(
                     ErrorCode.INTEGRITY,
@@ -145,16 +151,16 @@ class Certificate:
                 )
 
     def to_integrity(
-        self, kinds: Sequence[str], covered_s: float, film_s: float | None, **more: object
+        self, covered_s: float, film_s: float | None = None, **more: object
     ) -> Integrity:
         """The certificate as it goes into the outcome.
 
         Args:
-            kinds: `video` or `audio`, one for each stream.
             covered_s: seconds of the film that are in the chunks.
             film_s: length of the film as its header gives it, seconds; None: unknown.
             more: what else is to be said.
         """
+        kinds = ["video" if kind == "v" else "audio" for kind in self.kinds]
         streams = zip(kinds, self.read, self.written, strict=True)
         missing = 0.0 if film_s is None else max(0.0, film_s - covered_s)
         values: dict[str, object] = {

@@ -19,7 +19,7 @@ from m0_chunker.media.mp4.boxes import read_exactly
 from m0_chunker.media.mp4.index import TrackIndex, UnsuitableIndexError, is_quicktime, read_index
 from m0_chunker.media.mp4.template import TrackTemplate, borrow_template, read_template
 from m0_chunker.media.slicer import Slicer
-from m0_chunker.media.source import Film, Limits, check_end
+from m0_chunker.media.source import Film, Limits, check_end, no_pictures
 from m0_chunker.media.splitter import Splitter
 from m0_chunker.media.spool import Spooling
 from m0_chunker.media.wanted import wants_transcode
@@ -65,6 +65,7 @@ class Cutter:
         return self._certified(self._choose(resumption), resumption)
 
     def _certified(self, source: Slicer | Splitter, resumption: Resumption) -> Iterator[Chunk]:
+        before = list(self._certificate.written)
         for chunk, facts in source.chunks(resumption):
             if chunk.chunk_id > self.limits.chunks:
                 chunk.body.close()
@@ -72,34 +73,51 @@ class Cutter:
                     ErrorCode.LIMIT_EXCEEDED,
                     f"the film would become more than {self.limits.chunks} chunks",
                 )
+            if self.film.video is not None and not facts.read[self._reference]:
+                chunk.body.close()
+                raise no_pictures(self.film)
+            self._certificate.kinds = source.kinds
             self._certificate.add(facts, chunk.chunk_id)
+            if not chunk.next_start:  # the last chunk, in a store, proves that the film was whole
+                check_end(self.film, source.end)
+                self._certificate.check(source.delivered, before if self._skips else None)
+                self._end = source.end
             yield replace(chunk, certificate=self._certificate.dump())
-        check_end(self.film, source.end)
-        self._certificate.check(source.delivered)
-        self._end = source.end
 
     def certify(self) -> Integrity:
         """The certificate of the whole film; after the last chunk."""
-        kinds = [template.type for template in self._templates()]
         film_s = None if self.film.duration is None else float(self.film.duration)
-        return self._certificate.to_integrity(
-            kinds, float(self._end), film_s, notes=self.notes + (self._feed.notes if self._feed else []) or None
+        notes = self.film.notes + self.notes + (self._feed.notes if self._feed else [])
+        integrity = self._certificate.to_integrity(
+            float(self._end),
+            film_s,
+            source=self._feed.source_counts() if self._feed else None,
+            notes=notes or None,
         )
+        missing_s = round(float(self.film.missing_s), 3)  # of sound, where the pictures go on
+        if missing_s > integrity.model_dump()["missing_s"]:
+            integrity = integrity.model_copy(update={"missing_s": missing_s})
+        return integrity
 
-    def _templates(self) -> list[object]:
-        return self._feed.templates if self._feed else list(self.film.streams)
+    @property
+    def _skips(self) -> bool:
+        return self._feed is not None and self._feed.skips
 
     def _choose(self, resumption: Resumption) -> Slicer | Splitter:
         plan = self._plan()
         self._feed: PacketFeed | None = None
         feed = self._choose_feed(plan, resumption)
-        if isinstance(feed, CopyFeed) and self.film.is_mp4 and not self.film.salvage:
+        if isinstance(feed, CopyFeed) and self.film.is_mp4 and not self.film.missing_bytes:
             with suppress(UnsuitableIndexError):
                 slicer = self._slicer(plan)
                 self.method = "index"
                 return slicer
         self._feed = feed
         return Splitter(feed, plan, self.spooling, check=self.check)
+
+    @property
+    def _reference(self) -> int:
+        return self._feed.reference if self._feed else self.film.reference
 
     def _plan(self) -> CutPlan:
         reference = self.film.streams[self.film.reference]

@@ -17,7 +17,7 @@ import av
 from av.video.frame import PictureType
 
 from m0_chunker.media.avc import ParameterSets, add_parameter_sets, is_idr
-from m0_chunker.media.feed import CopyFeed, Packet
+from m0_chunker.media.feed import CopyFeed, Packet, PlainFeed
 from m0_chunker.media.mp4.template import TrackTemplate
 from m0_chunker.media.normalise import lengths_for_start_codes
 from m0_chunker.media.source import Film
@@ -31,6 +31,9 @@ PIXEL_FORMATS = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuv444p", "yuv420p
 PROFILES = {66: "baseline", 77: "main"}
 """H.264's profile_idc → libx264's name; all others are `high` and above."""
 
+MAX_NOTES = 5
+"""A film may have thousands of cuts with the same trouble."""
+
 _KEYS_LOOKED_AT = 20
 
 
@@ -42,8 +45,11 @@ def unspliceable(film: Film) -> str | None:
         return f"{context.name} can't be spliced"
     if context.pix_fmt not in PIXEL_FORMATS:
         return f"pictures are {context.pix_fmt}"
-    if ParameterSets.read(context.extradata) is None:
+    sets = ParameterSets.read(context.extradata)
+    if sets is None:
         return "its parameter sets are not in its header"
+    if sets.free_id() is None:
+        return "its parameter sets leave no room for one more"
     if film.is_mp4 and not _is_closed(film, video):
         return "its groups of pictures are open"
     return None
@@ -63,7 +69,7 @@ def _is_closed(film: Film, video: Any) -> bool:
     return True
 
 
-class ExactFeed:
+class ExactFeed(PlainFeed):
     """See `PacketFeed`."""
 
     def __init__(
@@ -79,7 +85,7 @@ class ExactFeed:
         self._film, self._plan, self._resume_at = film, plan, resume_at
         self.templates, self.reference = self._copy.templates, self._copy.reference
         self.start, self.notes = self._copy.start, self._copy.notes
-        self.encoded = 0
+        self.encoded: set[int] = set()
         self._video = film.streams[film.reference]
         self._base = Fraction(self._video.time_base)
         self._lengths = bool(self._video.codec_context.extradata[0] == 1)
@@ -87,6 +93,7 @@ class ExactFeed:
         assert sets is not None  # noqa: S101 - see unspliceable
         self._encoder = _Encoder(self._video, sets, settings)
         self._next = 1
+        self._before: Fraction | None = None
         self._section: list[Packet] = []
         self._section_bytes = 0
 
@@ -106,27 +113,49 @@ class ExactFeed:
             if packet.is_keyframe and is_idr(packet, lengths=self._lengths):
                 for done in self._close_section(packet.pts):
                     yield reference, done
-            self._section.append(packet)
             self._section_bytes += packet.size
+            self._section.append(packet)
+            if self._section_bytes > SECTION_BYTES:  # not kept any longer, nor any that follow
+                yield from ((reference, done) for done in self._section)
+                self._section.clear()
         for done in self._close_section(None):
             yield reference, done
 
     def _close_section(self, next_pts: int | None) -> Iterator[Packet]:
         section, self._section = self._section, []
         size, self._section_bytes = self._section_bytes, 0
+        if size > SECTION_BYTES:
+            self._pass_by(next_pts)
         if not section:
             return
         cuts = self._cuts_within(section, next_pts)
-        if cuts and size > SECTION_BYTES:
-            self.notes.append(
-                f"a group of pictures has more than {SECTION_BYTES >> 20} MiB: "
-                f"not cut exactly at {float(self._seconds(cuts[0])):.3f} s"
-            )
-            cuts = []
         if not cuts:
             yield from section
             return
         yield from self._splice(section, cuts)
+
+    def _pass_by(self, next_pts: int | None) -> None:
+        """A group of pictures was too big: where it has a cut, that is at its own key frames."""
+        first = self._next
+        while next_pts is not None and self._wanted() < self._seconds(next_pts):
+            self._pass(self._wanted())
+        if self._next > first or next_pts is None:
+            self._note(f"a group of pictures has more than {SECTION_BYTES >> 20} MiB", first)
+
+    def _note(self, reason: str, number: int) -> None:
+        """Say that the `number`th cut is not where it should be; often enough, not each time."""
+        if len(self.notes) < MAX_NOTES:
+            time = float(self._plan.wanted_key(number))
+            self.notes.append(f"{reason}: not cut exactly at {time:.3f} s")
+        elif len(self.notes) == MAX_NOTES:
+            self.notes.append("there are more cuts that are not exact")
+
+    def _wanted(self) -> Fraction:
+        return self._plan.wanted_key(self._next, self._before)
+
+    def _pass(self, time: Fraction) -> None:
+        """The next key frame is the one after a picture of this time."""
+        self._next, self._before = self._next + 1, time
 
     def _seconds(self, pts: int) -> Fraction:
         return pts * self._base - self.start
@@ -137,18 +166,21 @@ class ExactFeed:
         last = section[-1]
         end = self._seconds(times[-1] + (last.duration or 1) if next_pts is None else next_pts)
         cuts = []
-        while (wanted := self._plan.wanted_key(self._next)) <= end + self._plan.tolerance:
+        while (wanted := self._wanted()) <= end + self._plan.tolerance:
             at = next((t for t in times if self._seconds(t) + self._plan.tolerance >= wanted), None)
             if at is None:
                 if next_pts is None or wanted < end - self._plan.tolerance:
-                    self._next += 1
+                    self._pass(end)
                     continue
                 break
-            self._next += 1
-            enough = next_pts is not None or self._plan.is_enough(wanted, end)
-            if at != times[0] and enough and wanted >= self._resume_at - self._plan.tolerance:
+            boundary = wanted // self._plan.duration * self._plan.duration
+            enough = next_pts is not None or self._plan.is_enough(boundary, end)
+            self._pass(self._seconds(at))
+            if at != times[0] and enough:
                 cuts.append(at)
-        return sorted(set(cuts))
+        # All or none: what is encoded after a cut depends on what was before it.
+        is_done = bool(cuts) and self._seconds(cuts[-1]) < self._resume_at - self._plan.tolerance
+        return [] if is_done else sorted(set(cuts))
 
     def _splice(self, section: list[Packet], cuts: list[int]) -> Iterator[Packet]:
         """Keep what comes, and is decoded, before the first cut; encode the rest."""
@@ -156,16 +188,16 @@ class ExactFeed:
         highest = list(accumulate(times, max))
         lowest = list(accumulate(reversed(times), min))[::-1]
         kept = max(
-            n
-            for n in range(1, len(times))
-            if highest[n - 1] < lowest[n] and highest[n - 1] < cuts[0]
+            (
+                n
+                for n in range(1, len(times))
+                if highest[n - 1] < lowest[n] and highest[n - 1] < cuts[0]
+            ),
+            default=0,
         )
         fresh = self._encoder.encode(section, lowest[kept], set(cuts), annexb=not self._lengths)
         if fresh is None:
-            self.notes.append(
-                f"damaged or interlaced pictures: not cut exactly at "
-                f"{float(self._seconds(cuts[0])):.3f} s"
-            )
+            self._note("damaged or interlaced pictures", self._next - 1)
             yield from section
             return
         yield from section[:kept]
@@ -175,7 +207,7 @@ class ExactFeed:
         for packet, dts in zip(fresh, decoding, strict=True):
             packet.dts = dts
             packet.duration = durations.get(packet.pts) or 1
-            self.encoded += 1
+            self.encoded.add(packet.pts)
             yield packet
 
 
@@ -208,7 +240,8 @@ class _Encoder:
         encoder.pix_fmt = source.pix_fmt
         encoder.time_base = self._video.time_base
         encoder.framerate = self._video.average_rate or Fraction(25)
-        encoder.sample_aspect_ratio = source.sample_aspect_ratio
+        if source.sample_aspect_ratio is not None:
+            encoder.sample_aspect_ratio = source.sample_aspect_ratio
         for name in ("color_range", "color_primaries", "color_trc", "colorspace"):
             setattr(encoder, name, getattr(source, name))
         encoder.flags |= av.codec.context.Flags.global_header

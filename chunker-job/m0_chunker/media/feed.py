@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import av
 
 from m0_chunker.media.mp4.template import TrackTemplate
+from m0_chunker.media.salvage import is_half
 from m0_chunker.media.source import Film, reading_error
 
 Packet = Any
@@ -20,15 +21,17 @@ class PacketFeed(Protocol):
         templates: the streams that packets belong to; complete at the first packet.
         reference: position in `templates` of the stream whose key frames may be cut at.
         start: time stamp of the film's start, seconds, in the packets' own time.
-        encoded: packets so far that are not the film's own, where most are.
+        encoded: times of the reference's packets that are not the film's own, where most are.
         notes: what a person should know of how the packets came about; plain sentences.
+        skips: whether a resumed feed gives nothing of what lies before.
     """
 
     templates: list[Any]
     reference: int
     start: Fraction
-    encoded: int
+    encoded: set[int]
     notes: list[str]
+    skips: bool
 
     def packets(self) -> Iterator[tuple[int, Packet]]:
         """(position in `templates`, packet), each stream in decoding order."""
@@ -38,16 +41,26 @@ class PacketFeed(Protocol):
         """The description of stream `number`, where it must say more than the film's."""
         ...
 
+    def source_counts(self) -> list[dict[str, int]] | None:
+        """What was read and decoded of each stream, where that is not what is given."""
+        ...
 
-class OwnDescriptions:
-    """A feed whose streams are described as they are."""
+
+class PlainFeed:
+    """What most feeds have in common."""
+
+    skips = False
 
     def adapt(self, number: int, template: TrackTemplate) -> TrackTemplate:  # noqa: ARG002
         """See `PacketFeed`."""
         return template
 
+    def source_counts(self) -> list[dict[str, int]] | None:
+        """See `PacketFeed`."""
+        return None
 
-class CopyFeed(OwnDescriptions):
+
+class CopyFeed(PlainFeed):
     """The film's own packets."""
 
     def __init__(self, film: Film) -> None:
@@ -55,7 +68,7 @@ class CopyFeed(OwnDescriptions):
         self.templates = list(film.streams)
         self.reference = film.reference
         self.start = film.start
-        self.encoded = 0
+        self.encoded: set[int] = set()
         self.notes: list[str] = []
 
     def packets(self) -> Iterator[tuple[int, Packet]]:
@@ -69,9 +82,11 @@ class CopyFeed(OwnDescriptions):
         clocks = {stream.index: _Clock() for stream in film.streams}
         waiting = dict(clocks)
         try:
-            for packet in film.container.demux(*film.streams):
+            for packet in film.demux(*film.streams):
                 if not packet.size:
                     continue
+                if packet.is_corrupt and is_half(packet, film.file.size_bytes):
+                    raise film.cut_off()
                 index = packet.stream_index
                 if index not in waiting and packet.dts is not None and packet.pts is not None:
                     yield numbers[index], packet
@@ -81,10 +96,7 @@ class CopyFeed(OwnDescriptions):
                 if clocks[index].is_running:
                     waiting.pop(index, None)
         except (av.error.FFmpegError, ValueError, RuntimeError) as error:
-            failure = reading_error(error, film)
-            if not film.salvage:
-                raise failure from error
-            self.notes.append(str(failure))
+            raise reading_error(error, film) from error
         for index, clock in clocks.items():
             for timed in clock.flush():
                 yield numbers[index], timed

@@ -29,11 +29,12 @@ class Cuts:
     """Where key frames are wanted, and where to begin.
 
     Attributes:
-        key_times: the k-th, k ≥ 1, seconds since the film's start; strictly increasing.
+        key_times: (k, time of the picture before which k - 1 was wanted) → the k-th, k ≥ 1,
+            seconds since the film's start; strictly increasing.
         resume_at: the first picture's time, one of the boundaries; 0 for all of the film.
     """
 
-    key_times: Callable[[int], Fraction]
+    key_times: Callable[[int, Fraction], Fraction]
     resume_at: Fraction
 
 
@@ -113,7 +114,8 @@ class PictureTrack:
             picture.pict_type = PictureType.I
             while self._next_key <= tick:
                 self._key_number += 1
-                self._next_key = self._grid.key_tick(self._cuts.key_times(self._key_number))
+                wanted = self._cuts.key_times(self._key_number, tick * self._grid.base)
+                self._next_key = self._grid.key_tick(wanted)
         yield from self._encoder.encode(picture)
 
     def _paint(self, source: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import av
 
 from m0_chunker.media.feed import Packet
+from m0_chunker.media.source import Film
 
 BEFORE_S = Fraction(1)
 """Decoding begins at least this long before the time: sound needs it to settle, and open
@@ -20,21 +21,20 @@ HELD_BYTES = 64 * 2**20
 
 
 def read_packets(
-    container: Any, streams: list[Any], pictures: Any, start: Fraction, resume_at: Fraction
+    film: Film, streams: list[Any], pictures: Any, resume_at: Fraction
 ) -> Iterator[Packet]:
     """Packets from the last key frame that is safely before `resume_at`, or all of them.
 
     Args:
-        container: libav's handle, nothing read of it yet.
+        film: open, nothing read of it yet.
         streams: whose packets are wanted.
         pictures: the one of `streams` that has key frames.
-        start: the film's start in its own time stamps, seconds.
         resume_at: seconds since the film's start; 0 for all.
     """
-    packets: Iterator[Packet] = container.demux(*streams)
+    container, packets = film.container, film.demux(*streams)
     if not resume_at:
         return packets
-    goal = start + resume_at - BEFORE_S
+    goal = film.start + resume_at - BEFORE_S
     if "mov" in container.format.name.split(",") and len(pictures.index_entries):
         _seek(container, pictures, goal - SEEK_S)
     return _skip(packets, pictures, goal)

@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil, floor
 from typing import Any
 
@@ -123,15 +124,13 @@ class Router:
     def _hand_over(
         self, number: int, packets: list[Packet], moments: list[int], writers: Sequence[ChunkWriter]
     ) -> None:
-        limits = self._limits[number]
+        limits, opened = self._limits[number], list(writers)
         first = 0
-        for at, writer in enumerate(writers):
-            last = at + 1 == len(writers)
+        for at, writer in enumerate(opened):
+            last = at + 1 == len(opened)
             after = len(moments) if last else bisect_left(moments, limits[at + 1], first)
             writer.waiting[number].extend(packets[first:after])
-            if at:
-                pair = (writers[at - 1], writer)
-                self._share(number, packets[first:after], moments[first:after], pair)
+            self._share(number, packets[first:after], moments[first:after], opened[: at + 1])
             first = after
 
     def _share(
@@ -139,16 +138,18 @@ class Router:
         number: int,
         packets: list[Packet],
         moments: list[int],
-        pair: tuple[ChunkWriter, ChunkWriter],
+        writers: Sequence[ChunkWriter],
     ) -> None:
-        """The chunk before has them too, as far as it overlaps."""
-        before, own = pair
-        common = len(packets)
-        if before.end is not None:
-            limit = ceil((self._origin + before.end) / self._bases[number])
-            common = bisect_left(moments, limit)
-        before.waiting[number].extend(packets[:common])
-        own.shared[number] += common
+        """The chunks before the last of `writers` have them too, as far as they overlap."""
+        for before, own in reversed(list(pairwise(writers))):
+            common = len(packets)
+            if before.end is not None:
+                limit = ceil((self._origin + before.end) / self._bases[number])
+                common = bisect_left(moments, limit)
+            if not common:
+                return
+            before.waiting[number].extend(packets[:common])
+            own.shared[number] += common
 
 
 def _too_far(number: int, how: str) -> ChunkerError:

@@ -1,6 +1,7 @@
 """Finishes a chunk: its head is made, what was written is read back, checked and hashed."""
 
 import hashlib
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -49,9 +50,15 @@ def seal(
         spool: the media data.
 
     Raises:
-        ChunkerError: INTEGRITY: the index does not say what is in the chunk.
+        ChunkerError: INTEGRITY: the index does not say what is in the chunk. SOURCE_CORRUPT:
+            the film's times are such as no index can say.
     """
-    head = build_head(tracks, spool.size)
+    try:
+        head = build_head(tracks, spool.size)
+    except (struct.error, OverflowError) as error:
+        raise ChunkerError(
+            ErrorCode.SOURCE_CORRUPT, f"the film's times are absurd: {error}", chunk_id=chunk_id
+        ) from error
     try:
         written = read_written(head, spool.size)
     except BoxError as error:

@@ -85,6 +85,11 @@ class Slicer:
         self.end = self._find_end()
 
     @property
+    def kinds(self) -> str:
+        """`v` or `a` for each stream."""
+        return "".join(stream.type[0] for stream in self._film.streams)
+
+    @property
     def delivered(self) -> list[int]:
         """Packets of each stream in the film."""
         return [track.samples for track in self._tracks]
@@ -250,17 +255,16 @@ class Slicer:
             run_counts=counts,
             run_places=places,
             run_descriptions=descriptions,
-            begin=self._tick(track, part.start) - track.dts(first),
+            begin=float(self._tick(track, part.start) - track.dts(first)),
             hidden=self._hidden(track, first, after),
-            span=self._time(track, track.longest(first, after)) - part.start,
+            span=float(self._time(track, track.longest(first, after)) - part.start),
         )
 
     def _hidden(self, track: TrackIndex, first: int, after: int) -> int:
         """Ticks after a track's first decoding time in which nothing is shown or heard."""
         if track.offsets is None:
             return 0 if first else track.hidden
-        reach = range(first, min(first + REORDER, after))
-        return min(track.pts(sample) for sample in reach) - track.dts(first)
+        return min(track.shown(first, min(first + REORDER, after))) - track.dts(first)
 
     def _state_facts(self, part: Slice, used: Sequence[int], sealed: Sealed) -> ChunkFacts:
         written = [0] * len(part.parts)
@@ -286,13 +290,8 @@ class Slicer:
         reference = self._reference
         if not first or reference.offsets is None:
             return 0
-        key, leading = reference.pts(first), 0
-        for sample in range(first + 1, min(first + REORDER, after)):
-            if reference.pts(sample) < key:
-                leading += 1
-            elif reference.dts(sample) >= key:
-                break
-        return leading
+        key, *others = reference.shown(first, min(first + REORDER, after))
+        return sum(time < key for time in others)
 
 
 class _KeyFrames:

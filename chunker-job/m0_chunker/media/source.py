@@ -1,7 +1,8 @@
 """Opening a film: only real containers, only its own bytes, and what is inside."""
 
 import errno
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, NoReturn
 
@@ -11,6 +12,9 @@ from m0_contract.errors import ErrorCode, Stage
 
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.bounds import PROBE_BYTES, bounded_memory, refuse_bombs
+from m0_chunker.media.salvage import count_beyond, salvage_packets
+from m0_chunker.media.streams import choose_streams
+from m0_chunker.media.tails import count_missing
 from m0_chunker.storage.base import SourceFile
 
 av.logging.set_level(None)
@@ -55,6 +59,9 @@ class Film:
         file: the bytes.
         name: what people call it.
         salvage: whether a damaged film is to be taken as far as it goes.
+        missing_bytes: that should come after its end, as far as its headers say.
+        missing_s: how much of a stream is beyond its end, as far as its index says, seconds.
+        notes: what a person should know of what is not in the chunks; plain sentences.
     """
 
     container: Any
@@ -65,6 +72,9 @@ class Film:
     file: SourceFile
     name: str
     salvage: bool
+    missing_bytes: int = 0
+    missing_s: Fraction = Fraction(0)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def video(self) -> Any | None:
@@ -76,6 +86,13 @@ class Film:
     def is_mp4(self) -> bool:
         """Whether its container is MP4's family."""
         return "mov" in self.container.format.name.split(",")
+
+    def demux(self, *streams: Any) -> Iterator[Any]:
+        """Packets in the film's own order; of one to be salvaged, as many as there are."""
+        if self.salvage:
+            return salvage_packets(self, streams)
+        packets: Iterator[Any] = self.container.demux(*streams)
+        return packets
 
     def cut_off(self) -> ChunkerError:
         """The error for bytes that end before the film does, or what the store said of them."""
@@ -105,16 +122,20 @@ def open_film(
     """
     if file.size_bytes == 0:
         raise ChunkerError(ErrorCode.NOT_MEDIA, f"{name} is empty")
-    refuse_bombs(file, name)
+    refuse_bombs(file, name, limits.pixels, salvage=salvage)
+    missing = _count_missing(file)
+    if missing and not salvage:
+        raise cut_off_by(missing, name)
     container = None
     try:
         with bounded_memory(PROBE_BYTES):
-            container = _open(file, {})
+            container = _open(file, limits, {})
             if container.format.name == "avi":  # it stores no presentation times
                 container.close()
                 file.seek(0)
-                container = _open(file, {"fflags": "+genpts"})
-        return _probe(container, file, name, limits, salvage=salvage)
+                container = _open(file, limits, {"fflags": "+genpts"})
+        film = _probe(container, file, name, limits, salvage=salvage)
+        return _with_tail(film, missing)
     except (av.error.FFmpegError, ValueError, RuntimeError, MemoryError) as error:
         _close(container)
         raise not_media(error, file, name) from error
@@ -123,10 +144,19 @@ def open_film(
         raise
 
 
-def _open(file: SourceFile, options: dict[str, str]) -> Any:
+def _count_missing(file: SourceFile) -> int:
+    try:
+        return count_missing(file, file.size_bytes)
+    finally:
+        file.seek(0)
+
+
+def _open(file: SourceFile, limits: Limits, options: dict[str, str]) -> Any:
     return av.open(
         file,
         "r",
+        # What decodes a picture to find out what it is like; aligned sides are a little longer.
+        options={"max_pixels": str(min(2 * limits.pixels, 2**31 - 1))},
         container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "none", **options},
         metadata_errors="replace",
         buffer_size=BUFFER_BYTES,
@@ -158,43 +188,21 @@ def not_media(error: Exception, file: SourceFile, name: str) -> ChunkerError:
     )
 
 
-def _is_media(stream: Any) -> bool:
-    if stream.type == "video":
-        cover = stream.disposition & av.stream.Disposition.attached_pic
-        return not cover and stream.codec_context is not None and stream.codec_context.width > 0
-    return (
-        stream.type == "audio"
-        and stream.codec_context is not None
-        and stream.codec_context.sample_rate > 0
-    )
-
-
-def _probe(
-    container: Any, file: SourceFile, name: str, limits: Limits, *, salvage: bool
-) -> Film:
+def _probe(container: Any, file: SourceFile, name: str, limits: Limits, *, salvage: bool) -> Film:
     if len(container.streams) > limits.streams:
         raise ChunkerError(
             ErrorCode.LIMIT_EXCEEDED,
             f"{name} has {len(container.streams)} streams; at most {limits.streams} are taken",
         )
-    streams = tuple(stream for stream in container.streams if _is_media(stream))
-    if not streams:
-        if file.failure is not None:
-            raise file.failure
-        raise ChunkerError(ErrorCode.NOT_MEDIA, f"{name} has neither pictures nor sound")
-    for stream in container.streams:
-        if stream not in streams:
-            stream.discard = av.stream.Discard.all
+    streams, notes = choose_streams(container, file, name)
     kinds = [stream.type for stream in streams]
     reference = kinds.index("video") if "video" in kinds else 0
     start = _film_start(streams, reference)
     duration = Fraction(container.duration, av.time_base) if container.duration else None
     if duration and "matroska" in container.format.name:  # it counts from zero
         duration -= max(start, Fraction(0))
-    film = Film(container, streams, reference, start, duration, file, name, salvage)
+    film = Film(container, streams, reference, start, duration, file, name, salvage, notes=notes)
     _check_limits(film, limits)
-    if film.is_mp4 and not salvage:
-        _check_index(film)
     return film
 
 
@@ -229,22 +237,31 @@ def _film_start(streams: tuple[Any, ...], reference: int) -> Fraction:
     return Fraction(first)
 
 
-def _check_index(film: Film) -> None:
-    """A sample table (MP4, MOV) says where every packet is: compare it with the size.
+def _with_tail(film: Film, missing_bytes: int) -> Film:
+    """The film, knowing how much of it is missing at its end.
 
-    A film cut off by a broken upload is thus found before anything is published.
+    Raises:
+        ChunkerError: SOURCE_CORRUPT, unless it is to be salvaged.
     """
-    for stream in film.streams:
-        entries = stream.index_entries
-        if not len(entries):
-            continue
-        missing = entries[-1].pos + entries[-1].size - film.file.size_bytes
-        if missing > 0:
-            raise ChunkerError(
-                ErrorCode.SOURCE_CORRUPT,
-                f"{film.name} is cut off: its index goes on for {missing} bytes after its end",
-                stage=Stage.PROBE,
-            )
+    missing_s = Fraction(0)
+    if film.is_mp4:
+        missing_bytes, missing_s = count_beyond(film.streams, film.file.size_bytes)
+    if not missing_bytes:
+        return film
+    error = cut_off_by(missing_bytes, film.name)
+    if not film.salvage:
+        raise error
+    notes = [*film.notes, str(error)]
+    return replace(film, missing_bytes=missing_bytes, missing_s=missing_s, notes=notes)
+
+
+def cut_off_by(missing: int, name: str) -> ChunkerError:
+    """The error for a film that lacks `missing` bytes, before anything of it is published."""
+    return ChunkerError(
+        ErrorCode.SOURCE_CORRUPT,
+        f"{name} is cut off: at least {missing} bytes are missing at its end",
+        stage=Stage.PROBE,
+    )
 
 
 def reading_error(error: Exception, film: Film) -> ChunkerError:
@@ -255,6 +272,15 @@ def reading_error(error: Exception, film: Film) -> ChunkerError:
         return film.file.failure
     reason = getattr(error, "strerror", None) or str(error)
     return ChunkerError(ErrorCode.SOURCE_CORRUPT, f"the film can't be read any further: {reason}")
+
+
+def no_pictures(film: Film) -> ChunkerError:
+    """The error for pictures that were announced and never came: no film of sound only."""
+    stream = film.streams[film.reference]
+    return ChunkerError(
+        ErrorCode.SOURCE_CORRUPT,
+        f"{film.name} says that stream {stream.index} has pictures, but there is not one",
+    )
 
 
 def check_end(film: Film, reached: Fraction) -> None:
@@ -271,10 +297,11 @@ def check_end(film: Film, reached: Fraction) -> None:
         raise film.file.failure
     if film.duration is None or "mpegts" in film.container.format.name:
         return
-    missing = film.duration - reached
-    if not film.salvage and missing > max(Fraction(2), film.duration / 50):
-        raise ChunkerError(
-            ErrorCode.SOURCE_CORRUPT,
+    if film.duration - reached > max(Fraction(2), film.duration / 50):
+        text = (
             f"the film ends at {float(reached):.1f} s instead of {float(film.duration):.1f} s, "
-            "which its header gives",
+            "which its header gives"
         )
+        if not film.salvage:
+            raise ChunkerError(ErrorCode.SOURCE_CORRUPT, text)
+        film.notes.append(text)

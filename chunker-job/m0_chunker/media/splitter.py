@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, pairwise
 from math import ceil
 from typing import Any
 
@@ -62,7 +62,6 @@ class Splitter:
         self._feed, self._plan, self._spooling = feed, plan, spooling
         self._open: deque[ChunkWriter] = deque()
         self._newest: Packet | None = None
-        self._told = 0
         self.delivered: list[int] = []
 
     def chunks(self, resumption: Resumption) -> Iterator[tuple[Chunk, ChunkFacts]]:
@@ -99,6 +98,11 @@ class Splitter:
         if resumption.chunks:
             self._resume_tick = round((resumption.end + self._feed.start) / self._base)
         self._open_writer(resumption.end, resumption.end)
+
+    @property
+    def kinds(self) -> str:
+        """`v` or `a` for each stream."""
+        return "".join(template.type[0] for template in self._feed.templates)
 
     @property
     def _base(self) -> Fraction:
@@ -151,10 +155,11 @@ class Splitter:
         # Where pictures begin late, their first key frame is no boundary: no chunk without any.
         elif key_frame.pts >= self._due_tick and self._open[-1].count(self._reference):
             self._open_writer(self._time(key_frame), self._due)
-        if len(self._open) > 1 and self._open[-2].end is None:
-            reach = self._open[-1].start + self._plan.overlap - self._plan.tolerance
-            if self._time(key_frame) >= reach:
-                self._open[-2].end = self._time(key_frame)
+        # An overlap may reach over the next chunk, and end where yet another one begins.
+        for writer, following in pairwise(self._open):
+            reach = following.start + self._plan.overlap - self._plan.tolerance
+            if writer.end is None and self._time(key_frame) >= reach:
+                writer.end = self._time(key_frame)
         return len(self._open) > 1 and key_frame.dts >= self._enough_tick
 
     def _look_for_resumption(self, key_frame: Packet, wanted: int) -> None:
@@ -184,9 +189,10 @@ class Splitter:
         return Fraction(packet.pts * self._base - self._feed.start)
 
     def _share_reference(self, packet: Packet) -> None:
-        if len(self._open) > 1 and self._open[-2].end is None:
-            self._open[-1].shared[self._reference] += 1
-            self._open[-2].waiting[self._reference].append(packet)
+        for writer, following in pairwise(self._open):
+            if writer.end is None:
+                following.shared[self._reference] += 1
+                writer.waiting[self._reference].append(packet)
 
     def _write(self, *, to_the_end: bool = False) -> None:
         """Find the chunks of what has come, and write it."""
@@ -219,7 +225,11 @@ class Splitter:
         """Close the oldest open chunk; at `end` if it goes on to the film's."""
         writer = self._open[0]
         following = self._open[1] if len(self._open) > 1 else None
-        writer.encoded, self._told = self._feed.encoded - self._told, self._feed.encoded
+        shared = following.shared if following else [0] * len(self._bases)
+        if self._feed.encoded:
+            times = writer.times(self._reference, shared[self._reference])
+            writer.encoded = len(times & self._feed.encoded)
+            self._feed.encoded -= times
         ends = writer.end if end is None else end
         assert ends is not None  # noqa: S101 - it is complete
         sealed, facts = writer.finish(
@@ -228,7 +238,8 @@ class Splitter:
             self._shapes,
             self._feed.start,
             self._reference,
-            following.shared if following else [0] * len(self._bases),
+            shared,
+            following,
         )
         self._ends = list(map(max, self._ends, writer.ends()))
         self._open.popleft()

@@ -16,7 +16,7 @@ from m0_contract.errors import ErrorCode
 
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.encoder import Encoding
-from m0_chunker.media.feed import OwnDescriptions, Packet
+from m0_chunker.media.feed import PlainFeed, Packet
 from m0_chunker.media.pictures import Cuts, PictureTrack
 from m0_chunker.media.preroll import read_packets
 from m0_chunker.media.sound import SoundTrack
@@ -29,7 +29,7 @@ MAX_BAD_SHARE = 0.1
 """A stream with more undecodable packets than both is not worth having."""
 
 
-class TranscodeFeed(OwnDescriptions):
+class TranscodeFeed(PlainFeed):
     """See `PacketFeed`. Only for a film with pictures.
 
     Attributes:
@@ -38,11 +38,13 @@ class TranscodeFeed(OwnDescriptions):
         frames: decoded ones of each stream.
     """
 
+    skips = True
+
     def __init__(
         self,
         film: Film,
         encoding: Encoding,
-        key_times: Callable[[int], Fraction],
+        key_times: Callable[[int, Fraction], Fraction],
         resume_at: Fraction = Fraction(0),
     ) -> None:
         """Args:
@@ -75,10 +77,15 @@ class TranscodeFeed(OwnDescriptions):
         self.templates: list[Any] = []
         self.reference = self._tracks.index(self._pictures)
         self.start = Fraction(0)
-        self.encoded = 0  # all packets are; the certificate counts those among copied ones
+        self.encoded: set[int] = set()  # all are; the certificate counts those among copied ones
         self.frames = [0] * len(self._tracks)
         self._read = [0] * len(self._tracks)
         self._bad = [0] * len(self._tracks)
+
+    def source_counts(self) -> list[dict[str, int]]:
+        """See `PacketFeed`."""
+        counts = zip(self._read, self.frames, self._bad, strict=True)
+        return [{"packets": read, "frames": frames, "bad": bad} for read, frames, bad in counts]
 
     @property
     def bad_packets(self) -> int:
@@ -114,9 +121,7 @@ class TranscodeFeed(OwnDescriptions):
             # Pictures that are not quite recovered lie before the boundary, but are counted.
             self._pictures.source.codec_context.flags2 |= Flags2.show_all
         try:
-            for packet in read_packets(
-                film.container, sources, self._pictures.source, film.start, self._resume_at
-            ):
+            for packet in read_packets(film, sources, self._pictures.source, self._resume_at):
                 number = positions[packet.stream_index]
                 for frame in self._decode(number, packet):
                     self.frames[number] += 1

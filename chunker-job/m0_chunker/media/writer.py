@@ -112,6 +112,12 @@ class ChunkWriter:
         samples = self._samples[number]
         return len(samples.sizes) + len(samples.waiting)
 
+    def times(self, number: int, but: int) -> set[int]:
+        """When the packets of stream `number` are shown, without the last `but`, ticks."""
+        self.write()
+        pts = self._samples[number].pts
+        return set(pts[: len(pts) - but])
+
     def ends(self) -> list[int]:
         """The latest end of each stream's packets, ticks; those that wait included."""
         self.write()
@@ -204,6 +210,7 @@ class ChunkWriter:
         origin: Fraction,
         reference: int,
         repeated: Sequence[int],
+        following: "ChunkWriter | None" = None,
     ) -> tuple[Sealed, ChunkFacts]:
         """Make the chunk.
 
@@ -213,7 +220,8 @@ class ChunkWriter:
             shapes: of the streams.
             origin: the time stamp of the film's start, seconds.
             reference: which stream's gaps and leading pictures are told of.
-        repeated: packets of each stream that the next chunk has as well.
+            repeated: packets of each stream that the next chunk has as well.
+            following: the next chunk; a gap may lie between the two.
 
         Raises:
             ChunkerError: INTEGRITY, DISK_FULL.
@@ -231,7 +239,10 @@ class ChunkWriter:
             whole = track.size_bytes == sum(samples.sizes)
             counted = len(samples.sizes) if shapes[number].frame_bytes else track.samples
             written[number] = counted if whole else 0
-        gap_s, leading = self._look(shapes[reference], self._samples[reference])
+        samples = self._samples[reference]
+        after = [] if following is None else following._first_dts(reference)  # noqa: SLF001
+        after = after or [int(samples.dts[-1]) + samples.last_duration] if samples.dts else []
+        gap_s, leading = self._look(shapes[reference], samples, after)
         return sealed, ChunkFacts(
             read=[len(samples.sizes) for samples in self._samples],
             written=written,
@@ -239,16 +250,29 @@ class ChunkWriter:
             size_bytes=sealed.payload_bytes,
             sha256=bytes.fromhex(sealed.chunk.sha256),
             gap_s=gap_s,
-            shift_s=float(self.shift),
+            shift_s=float(following.shift) if following else 0.0,
             leading=leading,
             encoded=self.encoded,
         )
 
-    def _look(self, shape: StreamShape, samples: _Samples) -> tuple[float, int]:
-        """(longest step between two packets in seconds, leading pictures) of the reference."""
+    def _first_dts(self, number: int) -> list[int]:
+        """When the first packet of stream `number` is decoded, ticks; nothing if there is none."""
+        self.write()
+        return self._samples[number].dts[:1].tolist()
+
+    def _look(
+        self, shape: StreamShape, samples: _Samples, after: list[int]
+    ) -> tuple[float, int]:
+        """(longest step between two packets in seconds, leading pictures) of the reference.
+
+        Args:
+            shape: of the reference.
+            samples: likewise.
+            after: when the first packet after them is decoded, ticks.
+        """
         if not samples.dts:
             return 0.0, 0
-        gap = max(map(int.__sub__, samples.dts[1:], samples.dts), default=samples.last_duration)
+        gap = max(map(int.__sub__, [*samples.dts[1:], *after], samples.dts))
         key = samples.pts[0]
         leading = sum(pts < key for pts in samples.pts[1:REORDER]) if self.chunk_id > 1 else 0
         return float(gap * shape.base), leading
@@ -272,9 +296,9 @@ class ChunkWriter:
             run_counts=list(counts),
             run_places=samples.run_places,
             run_descriptions=None,
-            begin=(origin + self.start) * shape.timescale - dts[0],
+            begin=float((origin + self.start) * shape.timescale - dts[0]),
             hidden=min(pts[:REORDER]) - dts[0] + (shape.priming if first else 0),
-            span=samples.end * shape.base - origin - self.start,
+            span=float(samples.end * shape.base - origin - self.start),
         )
 
     def _describe_pcm(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:
@@ -295,9 +319,9 @@ class ChunkWriter:
             run_counts=counts,
             run_places=samples.run_places,
             run_descriptions=None,
-            begin=-first * shape.sample_rate,
+            begin=float(-first * shape.sample_rate),
             hidden=0,
-            span=first + Fraction(total, shape.sample_rate),
+            span=float(first + Fraction(total, shape.sample_rate)),
         )
 
 

@@ -166,17 +166,24 @@ def _identity(status: os.stat_result) -> str:
 
 
 def _replace(path: str, write: Callable[[int], None], info: ObjectInfo) -> None:
-    """The file appears whole or not at all, by a name of its own until then.
+    """The file appears whole or not at all: until then it has no name.
 
-    That name is the same every time: what a killed attempt left there, the next one uses up.
+    Where it must take another's place, or the file system knows no files without a name, it
+    has one of its own for a while. That is the same every time: what a killed attempt left
+    there, the next one uses up.
     """
     directory, name = os.path.split(path)
     partial = os.path.join(directory, f".{name}.part")  # noqa: PTH118 - paths cost ten times as much
-    descriptor = _create(partial, directory)
+    descriptor, nameless = _create(partial, directory or ".")
     try:
         try:
             write(descriptor)
             _describe(descriptor, info)
+            if nameless:
+                if _link(descriptor, path):
+                    return
+                Path(partial).unlink(missing_ok=True)
+                _link(descriptor, partial)
         finally:
             os.close(descriptor)
         os.replace(partial, path)  # noqa: PTH105
@@ -185,13 +192,33 @@ def _replace(path: str, write: Callable[[int], None], info: ObjectInfo) -> None:
         raise
 
 
-def _create(path: str, directory: str) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+def _create(partial: str, directory: str) -> tuple[int, bool]:
+    """(descriptor, whether the file has no name)."""
+    for _ in range(2):
+        try:
+            try:
+                return os.open(directory, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o644), True
+            except OSError as error:
+                if error.errno not in _NO_NAMELESS:
+                    raise
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+                return os.open(partial, flags, 0o644), False
+        except FileNotFoundError:
+            Path(directory).mkdir(parents=True, exist_ok=True)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory)
+
+
+_NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
+
+
+def _link(descriptor: int, path: str) -> bool:
+    """Give a nameless file its name; False: the name is taken."""
     try:
-        return os.open(path, flags, 0o644)
-    except FileNotFoundError:
-        Path(directory).mkdir(parents=True, exist_ok=True)
-        return os.open(path, flags, 0o644)
+        # Only with a directory given does Python ask for the link in /proc to be followed.
+        os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _describe(descriptor: int, info: ObjectInfo) -> None:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,14 +78,22 @@ def build_request(film: Path | str, directory: Path, duration: float, **preproce
     }
 
 
+CHUNKER = ("-m", "m0_chunker.cli")
+
+
 def start(
-    film: Path | str, directory: Path, duration: float, env: dict | None, preprocessing: dict
+    film: Path | str,
+    directory: Path,
+    duration: float,
+    env: dict | None,
+    preprocessing: dict,
+    program: Sequence[str] = CHUNKER,
 ) -> subprocess.Popen:
     """`m0-chunker --request`, its output piped."""
     request = directory / "request.json"
     request.write_text(json.dumps(build_request(film, directory, duration, **preprocessing)))
     return subprocess.Popen(
-        [sys.executable, "-m", "m0_chunker.cli", "--request", str(request)],
+        [sys.executable, *program, "--request", str(request)],
         env=environment(directory, **(env or {})),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -122,6 +131,16 @@ def run_chunker(tmp_path: Path):
 
     def run(film: Path | str, duration: float, env: dict | None = None, **preprocessing) -> Run:
         return finish(start(film, tmp_path, duration, env, preprocessing), tmp_path)
+
+    return run
+
+
+@pytest.fixture
+def run_instead(tmp_path: Path):
+    """As `run_chunker`, of a program of Python that calls `cli.main` in the end."""
+
+    def run(program: str, film: Path | str, duration: float, env: dict | None = None) -> Run:
+        return finish(start(film, tmp_path, duration, env, {}, ("-c", program)), tmp_path)
 
     return run
 

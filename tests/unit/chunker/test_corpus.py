@@ -12,6 +12,7 @@ import boxes
 import checker
 import films
 import pytest
+from cutting import Cut, cut_film, resumption_after
 
 FILM = {"seconds": 5.4, "fps": 15}
 """Closed GOPs of 2 s, two B-frames, AAC; cases say how they differ."""
@@ -201,6 +202,100 @@ def test_films_as_cameras_and_editors_write_them(
 ):
     film = operate(make_film("plain.mp4", **(FILM | {"seconds": 7.0})), tmp_path / "film.mp4")
     check(run_chunker(film, 2), film, 2)
+
+
+PROGRESSIVE = [
+    param
+    for param in [*CONTAINERS, *CODECS, *TIMES, *TRACKS]
+    if param.values[0].endswith((".mp4", ".mov", ".m4a"))
+]
+GENERAL = {
+    "fragmented.mp4": "has no single index",
+    "delayed.mp4": "has no single index",
+    "negative.mp4": "hides pictures",
+    "two.mp4": "two tracks of pictures",
+    "mp3.mp4": "all its sound packets have one size",
+    "ac3.mp4": "all its sound packets have one size",
+    "film.mov": "all its sound packets have one size",
+    "pcm24.mov": "all its sound packets have one size",
+    "pcmbe.mov": "all its sound packets have one size",
+    "tiny.mp4": "its single picture has one size",
+}
+"""Those that the index alone does not do for, and why."""
+
+
+def packets_of(cut: Cut) -> list[list[tuple[str, list[tuple]]]]:
+    """Of each chunk, of each stream: (time, decoding time, size, payload's hash, key frame)."""
+    found = []
+    for message in cut.messages:
+        with av.open(message["cloud_stream_path"].removeprefix("file://")) as container:
+            streams = [(stream.type, []) for stream in container.streams]
+            for packet in container.demux():
+                if packet.size:
+                    base = packet.time_base
+                    times = (packet.pts * base, packet.dts * base, packet.is_keyframe)
+                    streams[packet.stream_index][1].append((*times, hash(bytes(packet))))
+        found.append(streams)
+    return found
+
+
+def check_same(one: Cut, other: Cut) -> None:
+    """Two ways to the same chunks."""
+    times = ("start_time", "end_time")
+    for a, b in zip(one.messages, other.messages, strict=True):
+        assert [a[name] for name in times] == pytest.approx([b[name] for name in times], abs=1e-6)
+    for number, (a, b) in enumerate(zip(packets_of(one), packets_of(other), strict=True), 1):
+        assert [kind for kind, _ in a] == [kind for kind, _ in b]
+        for (_, theirs), (_, ours) in zip(a, b, strict=True):
+            assert [each[2:] for each in theirs] == [each[2:] for each in ours], f"chunk {number}"
+            for place in (0, 1):
+                moved = [abs(x[place] - y[place]) for x, y in zip(theirs, ours, strict=True)]
+                assert max(moved) <= 1e-4, f"chunk {number}"
+    facts, others = dict(one.facts), dict(other.facts)
+    for name in ("largest_gap_s", "largest_shift_s", "covered_s"):
+        assert facts.pop(name) == pytest.approx(others.pop(name), abs=1e-4), name
+    assert facts == others
+
+
+@pytest.mark.parametrize(("name", "features", "duration"), PROGRESSIVE)
+def test_by_index_as_by_packets(make_film, tmp_path, name, features, duration):
+    film = make_film(name, **(FILM | features))
+    by_index = cut_film(film, tmp_path / "index", duration)
+    assert by_index.method == ("packets" if name in GENERAL else "index")
+    if by_index.method == "index":
+        by_packets = cut_film(film, tmp_path / "packets", duration, by_packets=True)
+        assert by_packets.method == "packets"
+        check_same(by_index, by_packets)
+
+
+@pytest.mark.parametrize("by_packets", [False, True], ids=["by index", "by packets"])
+@pytest.mark.parametrize(
+    ("name", "features", "duration"),
+    [
+        case("last.mp4", "MP4"),
+        case("open.mp4", "open GOPs", open_gop=True),
+        case("film.ts", "MPEG-TS"),
+        case("vfr.mkv", "a varying rate", vfr=True),
+        case("tongues.mkv", "three tracks of sound", audio_tracks=3, languages=("fin", "swe", "eng")),
+    ],
+)
+def test_resumed_by_copy_it_gives_the_same_bytes(
+    make_film, tmp_path, name, features, duration, by_packets
+):
+    film = make_film(name, **(FILM | features))
+    for overlap in (0.0, 0.3):
+        whole = cut_film(film, tmp_path / "all", 1, by_packets=by_packets, overlap=overlap)
+        for done in range(1, len(whole.chunks)):
+            rest = cut_film(
+                film,
+                tmp_path / "rest",
+                1,
+                by_packets=by_packets,
+                overlap=overlap,
+                resumption=resumption_after(whole, done),
+            )
+            assert rest.bodies == whole.bodies[done:]
+            assert rest.integrity == whole.integrity
 
 
 def test_films_are_what_their_names_say(make_film):

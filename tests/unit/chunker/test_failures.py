@@ -47,6 +47,20 @@ def test_no_film(run_chunker, tmp_path, kind):
     assert run.outcome["failure"]["stage"] == "probe"
 
 
+ODD_SOUND = {
+    "with pictures": ("film.avi", {"video_codec": "mpeg4", "bframes": 0}, "leave the pictures"),
+    "alone": ("film.wav", {"video_codec": None}, "convert the sound to AAC."),
+}
+
+
+@pytest.mark.parametrize(("name", "features", "remedy"), ODD_SOUND.values(), ids=ODD_SOUND)
+def test_sound_that_mp4_has_no_place_for(run_chunker, make_film, name, features, remedy):
+    film = make_film(name, seconds=3.0, audio_codec="pcm_u8", **features)
+    run = run_chunker(film, 2)
+    check(run, "UNSUPPORTED_MEDIA", 65, "audio codec pcm_u8", remedy)
+    assert run.messages == []
+
+
 def test_cut_off_before_anything_is_announced(run_chunker, make_film, tmp_path):
     film = make_film("front.mp4", seconds=7.0, options=(("movflags", "faststart"),))
     path = tmp_path / "cut.mp4"

@@ -237,6 +237,28 @@ def test_a_bomb_is_refused(attack, make_film, tmp_path, make):
     refuse(attack(make(make_film("plain.mp4", **SHORT), tmp_path / "film.mp4")))
 
 
+@pytest.mark.parametrize("samples", [40_000_000, MANY])
+def test_a_fragment_of_many_samples_is_refused(attack, make_film, tmp_path, samples):
+    film = make_film("fragments.mp4", **(SHORT | FRAGMENTED))
+    refuse(attack(hostile.with_fragment(film, tmp_path / "film.mp4", samples)))
+
+
+def test_pictures_without_a_byte_are_no_film_of_sound(attack, make_film, tmp_path):
+    def empty(moov) -> None:
+        table("stsz", words(0, 0, 60, *[0] * 60))(moov)
+
+    done = attack(rewrite(make_film("plain.mp4", **SHORT), tmp_path / "film.mp4", empty))
+    refuse(done)
+    assert done.outcome["failure"]["code"] == "SOURCE_CORRUPT"
+
+
+def test_pictures_that_cannot_be_made_out_are_named(attack, make_film, tmp_path):
+    changes = [hostile.no_sides, hostile.giant_sps(29_984, 29_984)]
+    done = attack(rewrite(make_film("plain.mp4", **SHORT), tmp_path / "film.mp4", *changes))
+    assert done.outcome["failure"]["code"] == "UNSUPPORTED_MEDIA"
+    assert "stream 0 (video, codec h264)" in done.outcome["failure"]["message"]
+
+
 # Lies that a film may survive
 
 LIES = {

@@ -8,6 +8,9 @@ Span = tuple[int, int]
 """(offset, length) in a file, bytes."""
 
 
+_HEADER = struct.Struct(">I4s")
+
+
 class BoxError(ValueError):
     """The bytes are not well-formed boxes; says where."""
 
@@ -24,15 +27,14 @@ class Readable(Protocol):
         ...
 
 
-def box(kind: bytes, *parts: bytes) -> bytes:
+def box(kind: bytes, *parts: bytes | bytearray) -> bytes:
     """A box of `kind` around `parts`."""
-    body = b"".join(parts)
-    return struct.pack(">I4s", len(body) + 8, kind) + body
+    return b"".join((_HEADER.pack(sum(map(len, parts)) + 8, kind), *parts))
 
 
 def full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
     """A box with version and flags."""
-    return box(kind, struct.pack(">I", version << 24 | flags), *parts)
+    return box(kind, (version << 24 | flags).to_bytes(4, "big"), *parts)
 
 
 def children(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
@@ -43,7 +45,7 @@ def children(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """
     start, end = 0, len(data)
     while start + 8 <= end:
-        size, kind = struct.unpack_from(">I4s", data, start)
+        size, kind = _HEADER.unpack_from(data, start)
         header = 8
         if size == 1 and start + 16 <= end:
             (size,) = struct.unpack_from(">Q", data, start + 8)

@@ -4,8 +4,8 @@ import struct
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import chain
+from math import ceil
 from operator import ne
 
 from m0_chunker.media.mp4.boxes import box, full_box
@@ -47,9 +47,9 @@ class ChunkTrack:
     run_counts: Sequence[int]
     run_places: Sequence[int]
     run_descriptions: Sequence[int] | None
-    begin: Fraction
+    begin: float
     hidden: int
-    span: Fraction
+    span: float
 
 
 def build_head(tracks: Sequence[ChunkTrack], payload_bytes: int) -> bytes:
@@ -61,35 +61,57 @@ def build_head(tracks: Sequence[ChunkTrack], payload_bytes: int) -> bytes:
     # Offsets count from the file's start: whether they need 64 bits depends on the index's
     # own size, which is sure to be below this.
     wide = payload_bytes + 2**28 >= 2**32
-    tables = [_build_table(track) for track in tracks]
-    movie = _build_movie(tracks, tables, 0, wide=wide)
-    base = len(_FILE_TYPE) + len(movie) + len(data_header)
-    movie = _build_movie(tracks, tables, base, wide=wide)
-    return _FILE_TYPE + movie + data_header
-
-
-def _build_movie(
-    tracks: Sequence[ChunkTrack], tables: Sequence[bytes], base: int, *, wide: bool
-) -> bytes:
-    durations = [-(-track.span * MOVIE_SCALE // 1) for track in tracks]
+    traks = [_build_trak(track, number, wide=wide) for number, track in enumerate(tracks, 1)]
+    duration = max(_ticks(track.span) for track in tracks)
     header = full_box(
-        b"mvhd", 1, 0, struct.pack(">QQIQ", 0, 0, MOVIE_SCALE, int(max(durations))),
-        struct.pack(">IH10x", 0x10000, 0x100), _UNITY, bytes(24),
+        b"mvhd",
+        1,
+        0,
+        struct.pack(">QQIQ", 0, 0, MOVIE_SCALE, duration),
+        struct.pack(">IH10x", 0x10000, 0x100),
+        _UNITY,
+        bytes(24),
         struct.pack(">I", len(tracks) + 1),
     )
-    traks = [
+    length = 8 + len(header) + sum(map(len, traks))
+    base = len(_FILE_TYPE) + length + len(data_header)
+    for track, trak in zip(tracks, traks, strict=True):
+        _put_places(trak, track, base, wide=wide)
+    return _FILE_TYPE + box(b"moov", header, *traks) + data_header
+
+
+def _ticks(seconds: float) -> int:
+    return max(ceil(seconds * MOVIE_SCALE), 1)
+
+
+def _build_trak(track: ChunkTrack, number: int, *, wide: bool) -> bytearray:
+    """A `trak`, but for the places of its runs."""
+    count = len(track.run_places)
+    places = full_box(
+        b"co64" if wide else b"stco", 0, 0, struct.pack(">I", count), bytes(count * (8 if wide else 4))
+    )
+    edits = build_edits(track.begin, track.hidden, track.span, track.timescale, MOVIE_SCALE)
+    return bytearray(
         build_trak(
             track.template,
             number,
             track.timescale,
             track.deltas.total,
-            build_edits(track.begin, track.hidden, track.span, track.timescale, MOVIE_SCALE),
-            int(durations[number - 1]),
-            table + _build_places(track.run_places, base, wide=wide),
+            edits,
+            _ticks(track.span),
+            _build_table(track) + places,
         )
-        for number, (track, table) in enumerate(zip(tracks, tables, strict=True), 1)
-    ]
-    return box(b"moov", header, *traks)
+    )
+
+
+def _put_places(trak: bytearray, track: ChunkTrack, base: int, *, wide: bool) -> None:
+    """Where the runs are, now that the length of all that comes before is known.
+
+    The table is the last thing in a `trak` but for the user data.
+    """
+    offsets = big_endian(array("Q" if wide else "I", [place + base for place in track.run_places]))
+    end = len(trak) - len(track.template.user_data)
+    trak[end - len(offsets) : end] = offsets
 
 
 def _build_table(track: ChunkTrack) -> bytes:
@@ -107,12 +129,6 @@ def _build_table(track: ChunkTrack) -> bytes:
         count = struct.pack(">II", 0, len(track.sizes))
         parts.append(full_box(b"stsz", 0, 0, count, big_endian(track.sizes)))
     return b"".join(parts)
-
-
-def _build_places(places: Sequence[int], base: int, *, wide: bool) -> bytes:
-    offsets = array("Q" if wide else "I", [place + base for place in places])
-    kind = b"co64" if wide else b"stco"
-    return full_box(kind, 0, 0, struct.pack(">I", len(offsets)), big_endian(offsets))
 
 
 def _runs(counts: Sequence[int], descriptions: Sequence[int] | None) -> bytes:

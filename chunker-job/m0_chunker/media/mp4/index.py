@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate, chain, repeat
+from operator import add
 
 from m0_chunker.media.mp4.boxes import BoxError, Readable, children, find, need, read_exactly
 from m0_chunker.media.mp4.boxes import top_level as read_top_level
@@ -113,15 +114,21 @@ class TrackIndex:
         steps = -(-ahead // delta) if delta and ahead > 0 else 0
         return min(self.deltas.firsts[run] + steps, self.deltas.firsts[run + 1])
 
+    def shown(self, first: int, after: int) -> list[int]:
+        """Presentation times of samples `first` to `after`, ticks."""
+        deltas = self.deltas.between(first, after).expanded()
+        decoded = accumulate(deltas, initial=self.dts(first))
+        if self.offsets is None:
+            return list(decoded)[: after - first]
+        return list(map(add, decoded, self.offsets.between(first, after).expanded()))
+
     def longest(self, first: int, after: int) -> int:
         """The latest presentation time of samples `first` to `after`, end included, ticks."""
         if self.offsets is None:
             return self.dts(after - 1) + self.deltas.at(after - 1)
         first = max(first, after - REORDER)
-        deltas = list(self.deltas.between(first, after).expanded())
-        shown = self.offsets.between(first, after).expanded()
-        decoded = accumulate(deltas, initial=self.dts(first))
-        return max(map(sum, zip(decoded, shown, deltas, strict=False)))
+        deltas = self.deltas.between(first, after).expanded()
+        return max(map(add, self.shown(first, after), deltas))
 
 
 REORDER = 32
@@ -204,6 +211,8 @@ def _read_track(trak: memoryview, track_id: int, movie_scale: int, size_bytes: i
     table = need(trak, b"mdia", b"minf", b"stbl")
     _check_data_is_here(need(trak, b"mdia", b"minf", b"dinf", b"dref"))
     sizes = _read_sizes(need(table, b"stsz"))
+    if 0 in sizes:
+        raise UnsuitableIndexError("it has samples without a byte")
     ends = array("Q", accumulate(sizes, initial=0))
     deltas = _read_steps(need(table, b"stts"), len(sizes), "I")
     steps = zip(deltas.firsts, deltas.firsts[1:], deltas.values, strict=False)
@@ -310,9 +319,11 @@ def _check_places(
     firsts: Sequence[int], places: Sequence[int], ends: "array[int]", size_bytes: int
 ) -> None:
     bounds = [ends[first] for first in firsts]
-    lengths = map(int.__sub__, bounds[1:], bounds)
-    if max(map(int.__add__, places, lengths)) > size_bytes:
+    run_ends = list(map(int.__add__, places, map(int.__sub__, bounds[1:], bounds)))
+    if max(run_ends) > size_bytes:
         raise UnsuitableIndexError("it is cut off")
+    if any(map(int.__gt__, run_ends, places[1:])):
+        raise UnsuitableIndexError("its samples are out of order or over each other")
 
 
 def _edited(track: TrackIndex, movie_scale: int) -> TrackIndex:
@@ -327,7 +338,7 @@ def _edited(track: TrackIndex, movie_scale: int) -> TrackIndex:
         # In whole ticks, as libav has it: the times that players show.
         shift = Fraction(round(Fraction(sum(delays) * track.timescale, movie_scale)) - begin)
         played = Fraction(duration * track.timescale, movie_scale) if duration else None
-    hidden = begin - min(track.pts(at) for at in range(min(REORDER, track.samples)))
+    hidden = begin - min(track.shown(0, min(REORDER, track.samples)))
     allowed = 0 if track.sync is not None else MAX_PRIMING * track.timescale
     longest_tick = Fraction(track.timescale, movie_scale) + 1
     tail = track.longest(0, track.samples) - begin - played if played is not None else 0

@@ -7,7 +7,7 @@ how it would put it: a file with one packet is made, and its words are taken fro
 import io
 import struct
 from dataclasses import dataclass, replace
-from fractions import Fraction
+from math import ceil
 from typing import Any
 
 import av
@@ -99,11 +99,23 @@ def borrow_template(stream: Any, packet: Any) -> TrackTemplate:
         moov = need(memoryview(file.getvalue()), b"moov")
         return read_template(need(moov, b"trak"))
     except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise ChunkerError(
-            ErrorCode.UNSUPPORTED_MEDIA,
-            f"the film's {stream.type} codec {stream.codec_context.name} can't be put into an "
-            "MP4 file as it is; ask for another fps, width or height to have it transcoded",
-        ) from error
+        raise ChunkerError(ErrorCode.UNSUPPORTED_MEDIA, _no_place(stream)) from error
+
+
+def _no_place(stream: Any) -> str:
+    """What to do about a codec that MP4 has no place for."""
+    text = (
+        f"the film's {stream.type} codec {stream.codec_context.name} can't be put into an "
+        "MP4 file as it is"
+    )
+    transcode = "ask for another fps, width or height to have it transcoded"
+    if stream.type == "video":
+        return f"{text}; {transcode}"
+    if any(other.type == "video" for other in stream.container.streams):
+        return (
+            f"{text}; convert the sound to AAC and leave the pictures as they are, or {transcode}"
+        )
+    return f"{text}; convert the sound to AAC"
 
 
 def without_priming(template: TrackTemplate) -> TrackTemplate:
@@ -138,16 +150,19 @@ def build_trak(
         b"mdhd", 1, 0, struct.pack(">QQIQ", 0, 0, timescale, media_ticks), template.language,
         b"\0\0",
     )
-    here = box(b"dinf", full_box(b"dref", 0, 0, struct.pack(">I", 1), full_box(b"url ", 0, 1)))
     information = box(
-        b"minf", template.media_header, here, box(b"stbl", template.descriptions, table)
+        b"minf", template.media_header, _HERE, box(b"stbl", template.descriptions, table)
     )
     media = box(b"mdia", media_header, template.handler, information)
     return box(b"trak", header, box(b"edts", edits), media, template.user_data)
 
 
+_HERE = box(b"dinf", full_box(b"dref", 0, 0, struct.pack(">I", 1), full_box(b"url ", 0, 1)))
+"""The media data is in this file."""
+
+
 def build_edits(
-    begin: Fraction, hidden: int, span: Fraction, timescale: int, movie_scale: int
+    begin: float, hidden: int, span: float, timescale: int, movie_scale: int
 ) -> bytes:
     """The `elst` box.
 
@@ -160,11 +175,11 @@ def build_edits(
         timescale: the media's ticks a second.
         movie_scale: the movie's ticks a second.
     """
-    first = max(begin, Fraction(hidden))
+    first = max(begin, hidden)
     delay = round((first - begin) / timescale * movie_scale)
-    played = max(-(-span * movie_scale // 1) - delay, 1)
+    played = max(ceil(span * movie_scale) - delay, 1)
     entries = [(delay, -1)] if delay else []
-    entries.append((int(played), round(first)))
+    entries.append((played, round(first)))
     return full_box(
         b"elst", 1, 0, struct.pack(">I", len(entries)),
         *(struct.pack(">QqI", duration, time, 0x10000) for duration, time in entries),

@@ -1,0 +1,126 @@
+"""The cutter in this process, without stores and messages: quick, and open to being hindered."""
+
+import hashlib
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from m0_chunker.media import cutter as module
+from m0_chunker.media.cutter import Cutter
+from m0_chunker.media.mp4.index import UnsuitableIndexError
+from m0_chunker.media.source import Limits, open_film
+from m0_chunker.media.spool import Spooling
+from m0_chunker.plan import Resumption
+from m0_chunker.settings import Settings
+from m0_contract.outcome import Integrity
+from m0_contract.request import VideoPreprocessing
+from transcodes import Bytes
+
+SETTINGS = Settings(threads=1)
+
+
+@dataclass
+class Cut:
+    """What came of a film.
+
+    Attributes:
+        chunks: chunks as the cutter gave them; their bodies are closed.
+        bodies: their bytes.
+        messages: as much of their messages as checkers look at.
+        integrity: the certificate; None where it was not asked to come to the end.
+    """
+
+    method: str
+    mode: str
+    chunks: list[Any]
+    bodies: list[bytes]
+    messages: list[dict[str, Any]]
+    integrity: Integrity | None
+    notes: list[str]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The certificate, without what differs between ways to the same chunks."""
+        assert self.integrity is not None
+        values = self.integrity.model_dump()
+        return {name: value for name, value in values.items() if name != "payload_sha256"}
+
+
+def resumption_after(cut: Cut, chunks: int) -> Resumption:
+    """What a later attempt finds when so many of a cut's chunks are done."""
+    last = cut.chunks[chunks - 1]
+    return Resumption(chunks, Fraction(last.next_start), last.certificate)
+
+
+def cut_film(
+    path: Path,
+    directory: Path,
+    duration: float,
+    *,
+    by_packets: bool = False,
+    resumption: Resumption = Resumption(),
+    stop_after: int | None = None,
+    settings: Settings = SETTINGS,
+    **wanted: Any,
+) -> Cut:
+    """Cut a film into `directory`.
+
+    Args:
+        by_packets: in the general way, even if its index could do.
+        resumption: what an earlier attempt has done.
+        stop_after: so many chunks.
+        wanted: of the request's `video_preprocessing`.
+    """
+    directory.mkdir(exist_ok=True)
+    film = open_film(Bytes(str(path)), path.name)
+    cutter = Cutter(
+        film,
+        VideoPreprocessing(chunk_duration=duration, **wanted),
+        settings,
+        Limits(),
+        Spooling(directory, 12 * 2**20),
+        lambda: None,
+    )
+    read_index = module.read_index
+    cut = Cut("", "", [], [], [], None, [])
+    try:
+        if by_packets:
+            module.read_index = _refuse
+        source = cutter.chunks(resumption)
+        for chunk in source:
+            _take(cut, chunk, directory)
+            if len(cut.chunks) == stop_after:
+                source.close()
+                break
+        else:
+            cut.integrity = cutter.certify()
+    finally:
+        module.read_index = read_index
+        film.close()
+    cut.method, cut.mode = cutter.method, cutter.mode
+    cut.notes = list((cut.integrity and cut.integrity.model_dump().get("notes")) or [])
+    return cut
+
+
+def _refuse(*_: Any) -> Any:
+    raise UnsuitableIndexError("a test wants it so")
+
+
+def _take(cut: Cut, chunk: Any, directory: Path) -> None:
+    body = chunk.body.view().read()
+    chunk.body.close()
+    path = directory / f"chunk_{chunk.chunk_id:03d}.mp4"
+    path.write_bytes(body)
+    assert hashlib.sha256(body).hexdigest() == chunk.sha256
+    cut.chunks.append(chunk)
+    cut.bodies.append(body)
+    cut.messages.append(
+        {
+            "chunk_id": chunk.chunk_id,
+            "start_time": chunk.start_s,
+            "end_time": chunk.end_s,
+            "time_offset": chunk.start_s,
+            "cloud_stream_path": path.as_uri(),
+        }
+    )

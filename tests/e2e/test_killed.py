@@ -155,4 +155,3 @@ def test_what_was_ended_in_the_middle_goes_on_and_nothing_is_lost_or_different(
     gone_on = resumed(stack, process_id)
     assert gone_on, "the next pod goes on"
     assert resource["status"]["receipt"]["resumed_at"] == gone_on[-1] >= 3
-    assert resource["status"]["progress"]["sizeBytes"] > 0

@@ -310,6 +310,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=720)
     parser.add_argument("--fps", type=int, default=30)
     parser.add_argument("--gop-seconds", type=float, default=2)
+    parser.add_argument("--faststart", action="store_true", help="MP4: the index comes first")
     values = parser.parse_args()
     make_film(
         values.out,
@@ -319,6 +320,7 @@ def main() -> None:
             height=values.height,
             fps=values.fps,
             gop_seconds=values.gop_seconds,
+            options=(("movflags", "faststart"),) if values.faststart else (),
             threads=2,
         ),
     )

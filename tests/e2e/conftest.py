@@ -25,13 +25,34 @@ def new_id() -> Callable[[], int]:
 
 
 @pytest.fixture(scope="session")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_film(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes a film of this name; arguments as those of tests/films.py."""
+
+    def make(name: str, /, *arguments: object) -> Path:
+        path = tmp_path_factory.mktemp("films") / name
+        size = ["--width", 320, "--height", 240, "--fps", 15, "--gop-seconds", 1]
+        maker = [sys.executable, ROOT / "tests" / "films.py", "--out", path, *size, *arguments]
+        subprocess.run([str(part) for part in maker], check=True)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def film(make_film: Callable[..., Path]) -> Path:
     """20 s of 320x240 at 15 frames per second, a key frame each second, with sound."""
-    path = tmp_path_factory.mktemp("films") / "film.mp4"
-    size = ["--width", "320", "--height", "240", "--fps", "15", "--gop-seconds", "1"]
-    maker = [sys.executable, str(ROOT / "tests" / "films.py")]
-    subprocess.run([*maker, "--seconds", str(FILM_SECONDS), *size, "--out", str(path)], check=True)
-    return path
+    return make_film("film.mp4", "--seconds", FILM_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def long_source(stack: DevStack, make_film: Callable[..., Path]) -> Iterator[tuple[str, int]]:
+    """(URL, seconds) of a film that takes several seconds to be cut into many chunks."""
+    seconds = 400
+    path = make_film("long.mp4", "--seconds", seconds, "--width", 160, "--height", 120, "--fps", 5)
+    key = f"e2e/{int(time.time())}/long.mp4"
+    stack.s3.upload_file(str(path), BUCKET, key)
+    yield f"s3://{BUCKET}/{key}", seconds
+    stack.s3.delete_object(Bucket=BUCKET, Key=key)
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,21 @@
 """What the contract promises of a request, asked of the outside world."""
 
 import hashlib
+import json
+from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any
 
 from devstack import DevStack, Message, wait_for
+from places import Places, Stored
 
 BUCKET, CACHE = "spectra-videos", "spectra-cache"
 
 
 def settled(stack: DevStack, name: str, phase: str) -> dict[str, Any]:
     """Wait until the resource has ended in this phase and everybody was told; the resource."""
-    stack.wait_phase(name, "Succeeded", "Failed", "Stopped")
+    ended = stack.wait_phase(name, "Succeeded", "Failed", "Stopped")
+    assert ended["status"]["phase"] == phase, ended["status"]
     reported = "PROCESSING" if phase == "Succeeded" else "FAILED"
     wanted = {"BackendReported"} if phase == "Succeeded" else {"BackendReported", "DeadLettered"}
 
@@ -21,47 +26,63 @@ def settled(stack: DevStack, name: str, phase: str) -> dict[str, Any]:
         return found if held >= wanted and status.get("reported") == reported else None
 
     try:
-        found = wait_for(f"{name} to have told {reported}", probe)
+        return wait_for(f"{name} to have told {reported}", probe)
     except TimeoutError as error:
         raise AssertionError(f"{error}: {stack.resource(name)}") from error
-    assert found["status"]["phase"] == phase, found["status"]
-    return found
 
 
 def complete(
-    stack: DevStack, request: dict[str, Any], times: list[tuple[float, float]]
+    stack: DevStack,
+    request: dict[str, Any],
+    times: list[tuple[float, float]],
+    *,
+    where: tuple[str, str] = (f"s3://{BUCKET}", f"s3://{CACHE}"),
+    disturbed: bool = False,
 ) -> list[Message]:
-    """Assert that a request is done to the letter; its messages, taken from the queue."""
+    """Assert that a request is done to the letter; its messages, taken from the queue.
+
+    Args:
+        stack: where.
+        request: as it was sent.
+        times: (start, end) of each chunk, seconds.
+        where: bucket or container of the chunks and of their cached copies.
+        disturbed: messages may have come more than once, but each time the same.
+    """
     process_id = request["process_id"]
     resource = settled(stack, f"video-{process_id}", "Succeeded")
+    places = Places(stack)
     numbers = range(1, len(times) + 1)
-    keys = [f"processed/{process_id}/chunk_{n:03d}.mp4" for n in numbers]
-    cached = [f"temp/{process_id}/chunk_{n:03d}.mp4" for n in numbers]
-    assert stack.keys(BUCKET, f"processed/{process_id}/") == keys
-    assert stack.keys(CACHE, f"temp/{process_id}/") == cached
+    kept = [f"{where[0]}/processed/{process_id}/chunk_{n:03d}.mp4" for n in numbers]
+    cached = [f"{where[1]}/temp/{process_id}/chunk_{n:03d}.mp4" for n in numbers]
+    assert places.list(f"{where[0]}/processed/{process_id}/") == kept
+    assert places.list(f"{where[1]}/temp/{process_id}/") == cached
 
     messages = stack.messages("M0_RESULTS_QUEUE", lambda m: m.process_id == process_id, take=True)
     rows = stack.rows(process_id)
     expected = []
-    for n, (start, end), key, cache in zip(numbers, times, keys, cached, strict=True):
-        data = stack.get(BUCKET, key)
-        assert stack.get(CACHE, cache) == data
+    for n, (start, end), url, cache in zip(numbers, times, kept, cached, strict=True):
+        chunk = places.get(url)
+        copy = places.get(cache)
+        assert copy.data == chunk.data
+        digest = hashlib.sha256(chunk.data).hexdigest()
+        _says_what_it_is(chunk, copy, digest, resource["metadata"]["uid"])
         expected.append(
             {
                 "process_id": process_id,
                 "chunk_id": n,
-                "chunk_hash": hashlib.sha256(data).hexdigest(),
-                "cloud_stream_path": f"s3://{BUCKET}/{key}",
-                "cache_path": f"s3://{CACHE}/{cache}",
+                "chunk_hash": digest,
+                "cloud_stream_path": url,
+                "cache_path": cache,
                 "start_time": start,
                 "end_time": end,
-                "duration": end - start,
+                "duration": float(Fraction(str(end)) - Fraction(str(start))),
                 "time_offset": start,
                 "inference_config": request["inference_config"],
                 "inference_modality": request["inference_modality"],
             }
         )
-    assert [message.json for message in messages] == expected
+    heard = [message.json for message in messages]
+    assert (_once(heard) if disturbed else heard) == expected
     assert all(message.delivery_mode == 2 for message in messages)
     assert rows == [
         (
@@ -71,9 +92,35 @@ def complete(
         for e in expected
     ]  # fmt: skip
     assert stack.statuses(process_id) == [("QUEUED", None), ("PROCESSING", None)]
-    assert resource["status"]["progress"]["chunks"] == len(times)
-    assert resource["status"]["progress"]["percent"] == "100%"
+    status = resource["status"]
+    assert status["progress"]["chunks"] == len(times)
+    assert status["progress"]["percent"] == "100%"
+    certificate = status["integrity"]
+    assert certificate["packets_in"] == certificate["packets_out"] > 0
+    assert certificate["covered_s"] == times[-1][1]
+    assert len(json.dumps(status)) < 8192
     return messages
+
+
+def _once(heard: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages in the order in which they first came; what came again must be the same."""
+    first: dict[int, dict[str, Any]] = {}
+    for message in heard:
+        assert first.setdefault(message["chunk_id"], message) == message
+    return list(first.values())
+
+
+def _says_what_it_is(chunk: Stored, copy: Stored, digest: str, run: str) -> None:
+    """Assert the metadata of a chunk and of its cached copy."""
+    assert chunk.metadata["m0-sha256"] == copy.metadata["m0-sha256"] == digest
+    assert chunk.metadata["m0-run"] == run
+    assert chunk.metadata["m0-plan"]
+    assert "m0-expires-at" not in chunk.metadata
+    for name in ("m0-start", "m0-end"):
+        assert chunk.metadata[name] == copy.metadata[name]
+    expires = datetime.strptime(copy.metadata["m0-expires-at"], "%Y-%m-%dT%H:%M:%S%z")
+    life_h = (expires - datetime.now(UTC)).total_seconds() / 3600
+    assert 23 < life_h <= 24
 
 
 def dead_letter(stack: DevStack, body: bytes, *, code: str, stage: str) -> Message:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import expect
@@ -85,8 +86,13 @@ def test_a_bucket_that_is_forbidden(stack: DevStack, new_id: NewId, request_for:
 
 @pytest.mark.parametrize(
     "content",
-    [b"this is no film" * 100, b"", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"],
-    ids=["text", "empty", "playlist"],
+    [
+        b"this is no film" * 100,
+        b"",
+        b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
+        b"ffconcat version 1.0\nfile /etc/passwd\n",
+    ],
+    ids=["text", "empty", "playlist", "list of files"],
 )
 def test_a_file_that_is_no_film(
     stack: DevStack, new_id: NewId, request_for: Request, content: bytes
@@ -97,6 +103,27 @@ def test_a_file_that_is_no_film(
     body = stack.publish(request_for(process_id, cloud_stream_path=f"s3://{expect.BUCKET}/{key}"))
     failed(stack, body, process_id, "NOT_MEDIA", "probe")
     assert len(pods(stack, process_id)) == 1, "retrying can't help"
+    assert stack.keys(expect.BUCKET, f"processed/{process_id}/") == []
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_film_that_is_cut_off(
+    stack: DevStack,
+    new_id: NewId,
+    request_for: Request,
+    make_film: Callable[..., Path],
+    suffix: str,
+) -> None:
+    process_id = new_id()
+    index_first = ["--faststart"] if suffix == "mp4" else []
+    whole = make_film(f"whole.{suffix}", "--seconds", 20, *index_first).read_bytes()
+    key = f"e2e/{process_id}.{suffix}"
+    stack.s3.put_object(Bucket=expect.BUCKET, Key=key, Body=whole[: len(whole) * 6 // 10])
+    body = stack.publish(request_for(process_id, cloud_stream_path=f"s3://{expect.BUCKET}/{key}"))
+    failed(stack, body, process_id, "SOURCE_CORRUPT", "probe")
+    assert len(pods(stack, process_id)) == 1, "retrying can't help"
+    # Its beginning says how long it should be, so nothing was begun.
+    assert stack.rows(process_id) == []
     assert stack.keys(expect.BUCKET, f"processed/{process_id}/") == []
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import expect
 import pytest
-from azure.storage.blob import BlobServiceClient
 from devstack import DevStack
 
 Request = Callable[..., dict[str, Any]]
@@ -139,25 +138,3 @@ def test_another_request_under_a_used_id_is_a_conflict(
     letter = expect.dead_letter(stack, body, code="CONFLICT", stage="intake")
     assert letter.headers["x-m0-process-id"] in {request["process_id"], str(request["process_id"])}
     assert stack.statuses(request["process_id"])[-1] == ("PROCESSING", None)
-
-
-def test_a_film_in_azure_is_chunked_there(
-    stack: DevStack, new_id: NewId, request_for: Request, film: Any
-) -> None:
-    service = BlobServiceClient.from_connection_string(stack.env["AZURE_STORAGE_CONNECTION_STRING"])
-    process_id = new_id()
-    blob = service.get_blob_client("spectra-videos", f"e2e/{process_id}.mp4")
-    blob.upload_blob(film.read_bytes())
-    request = request_for(process_id, cloud_stream_path=f"az://spectra-videos/e2e/{process_id}.mp4")
-    stack.publish(request)
-    expect.settled(stack, f"video-{process_id}", "Succeeded")
-    for container, prefix in (
-        ("spectra-videos", f"processed/{process_id}/"),
-        (expect.CACHE, f"temp/{process_id}/"),
-    ):
-        names = [b.name for b in service.get_container_client(container).list_blobs(prefix)]
-        assert names == [f"{prefix}chunk_{n:03d}.mp4" for n in range(1, 6)]
-    messages = stack.messages("M0_RESULTS_QUEUE", lambda m: m.process_id == process_id, take=True)
-    assert [m.json["cloud_stream_path"] for m in messages] == [
-        f"az://spectra-videos/processed/{process_id}/chunk_{n:03d}.mp4" for n in range(1, 6)
-    ]

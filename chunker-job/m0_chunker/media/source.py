@@ -12,6 +12,7 @@ from m0_contract.errors import ErrorCode, Stage
 
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.bounds import PROBE_BYTES, bounded_memory, refuse_bombs
+from m0_chunker.media.kept import KeptIndex
 from m0_chunker.media.salvage import count_beyond, salvage_packets
 from m0_chunker.media.streams import choose_streams
 from m0_chunker.media.tails import count_missing
@@ -124,7 +125,9 @@ def open_film(
     """
     if file.size_bytes == 0:
         raise ChunkerError(ErrorCode.NOT_MEDIA, f"{name} is empty")
-    refuse_bombs(file, name, limits.pixels, salvage=salvage)
+    kept = KeptIndex(file)
+    refuse_bombs(kept, name, limits.pixels, salvage=salvage)
+    file = kept
     missing = _count_missing(file)
     if missing and not salvage:
         raise cut_off_by(missing, name)

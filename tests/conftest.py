@@ -2,6 +2,11 @@
 
 import pytest
 from devstack import DevStack
+from hypothesis import HealthCheck, settings
+
+# How long something takes says more about what else the machine does than about the code.
+settings.register_profile("m0", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("m0")
 
 
 @pytest.fixture(scope="session")

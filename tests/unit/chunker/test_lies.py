@@ -75,9 +75,9 @@ class Film:
 def judge(*tracks: Box, before: bytes = b"", size_bytes: int = SIZE, salvage: bool = False) -> str:
     """The code that a film of these tracks ends with, or nothing."""
     moov = bytes(Box(b"moov", boxes=list(tracks)))
-    film = Film(before + moov, size_bytes)
+    film = KeptIndex(Film(before + moov, size_bytes))  # type: ignore[arg-type]
     try:
-        refuse_bombs(KeptIndex(film), "film.mp4", PIXELS, salvage=salvage)  # type: ignore[arg-type]
+        refuse_bombs(film, "film.mp4", PIXELS, salvage=salvage)
     except ChunkerError as error:
         return error.code
     finally:

@@ -341,10 +341,12 @@ def _edited(track: TrackIndex, movie_scale: int) -> TrackIndex:
         played = Fraction(duration * track.timescale, movie_scale) if duration else None
     hidden = begin - min(track.shown(0, min(REORDER, track.samples)))
     allowed = 0 if track.sync is not None else MAX_PRIMING * track.timescale
-    tick = Fraction(track.timescale, movie_scale) + 1  # of the movie's coarser clock
-    tail = track.longest(0, track.samples) - begin - played if played is not None else 0
+    longest_tick = Fraction(track.timescale, movie_scale) + 1
+    tail = Fraction(0)
+    if played is not None:
+        tail = track.longest(0, track.samples) - begin - played
     last = track.deltas.at(track.samples - 1)
-    if hidden > allowed or tail > max(tick, Fraction(last)):
+    if hidden > allowed or tail > max(longest_tick, Fraction(last)):
         raise UnsuitableIndexError("its edit list hides a part of it")
     return replace(track, shift=shift, hidden=max(hidden, 0))
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
+from decimal import Decimal
 
 from m0_contract.chunk import ChunkMessage, Progress
 from m0_contract.errors import ErrorCode
-from m0_contract.keys import ObjectUrl, cache_url, chunk_url
+from m0_contract.keys import ObjectUrl, cache_url, chunk_filename, chunk_url
 from m0_contract.outcome import Integrity, Outcome
 from m0_contract.request import VideoRequest
 
@@ -130,6 +130,10 @@ class Pipeline:
         self._database, self._announcer = database, announcer
         self._slots = asyncio.Semaphore(uploads)
         self._resource, self._attempt = resource, attempt
+        self._first_urls = (
+            chunk_url(places.destination, 1),
+            cache_url(places.destination, places.cache_container, request.process_id, 1),
+        )
         self.tally = Tally()
         self.imprint = Imprint("", None, uploads)
         self._stop = threading.Event()
@@ -279,11 +283,9 @@ class Pipeline:
 
     def urls(self, chunk_id: int) -> tuple[ObjectUrl, ObjectUrl]:
         """(persistent, cached) object of a chunk."""
-        places = self.places
-        cached = cache_url(
-            places.destination, places.cache_container, self._request.process_id, chunk_id
-        )
-        return chunk_url(places.destination, chunk_id), cached
+        name = chunk_filename(chunk_id)
+        persistent, cached = self._first_urls
+        return persistent.beside(name), cached.beside(name)
 
     def _cache_info(self, chunk: Chunk | StoredChunk) -> ObjectInfo:
         hours = self.places.ttl_hours
@@ -321,7 +323,7 @@ class Pipeline:
             cache_path=str(cached),
             start_time=chunk.start_s,
             end_time=chunk.end_s,
-            duration=float(Fraction(str(chunk.end_s)) - Fraction(str(chunk.start_s))),
+            duration=float(Decimal(str(chunk.end_s)) - Decimal(str(chunk.start_s))),
             time_offset=chunk.start_s,
             inference_config=request.inference_config,
             inference_modality=request.inference_modality,

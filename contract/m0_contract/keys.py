@@ -34,6 +34,11 @@ class ObjectUrl:
             return f"https://{self.account}/{self.container}/{quote(self.key)}"
         return f"{self.kind}://{self.container}/{self.key}"
 
+    def beside(self, name: str) -> "ObjectUrl":
+        """The object of that name under the same prefix."""
+        prefix, slash, _ = self.key.rpartition("/")
+        return ObjectUrl(self.kind, self.account, self.container, prefix + slash + name)
+
     def sibling(self, container: str, key: str) -> "ObjectUrl":
         """The object `key` of `container` on the same store."""
         return ObjectUrl(self.kind, self.account, container, key)

@@ -18,6 +18,7 @@ from m0_contract.request import VideoPreprocessing
 from transcodes import Bytes
 
 SETTINGS = Settings(threads=1)
+BEGINNING = Resumption()
 
 
 @dataclass
@@ -59,7 +60,7 @@ def cut_film(
     duration: float,
     *,
     by_packets: bool = False,
-    resumption: Resumption = Resumption(),
+    resumption: Resumption = BEGINNING,
     stop_after: int | None = None,
     settings: Settings = SETTINGS,
     **wanted: Any,

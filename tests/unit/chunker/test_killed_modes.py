@@ -174,7 +174,7 @@ def test_what_was_cut_otherwise_is_not_gone_on_from(attempt):
         assert after.chunk_ids == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_source_that_changed_is_cut_anew(attempt, start_chunker_in, film, tmp_path):
+def test_a_source_that_changed_is_cut_anew(start_chunker_in, film, tmp_path):
     copy = tmp_path / "film.mkv"
     copy.write_bytes(film.read_bytes())
     first = end(start_chunker_in(tmp_path, copy, 1, ENV), tmp_path)

@@ -174,7 +174,9 @@ def test_what_is_said_of_a_chunk_fits_into_a_stores_metadata():
     packets = [10**9 + number for number in range(100)]
     certificate = Certificate("a" * 100)
     certificate.add(
-        ChunkFacts(packets, packets, [0] * 100, 10**15, bytes(32), 33_333.25, 33_333.125, 10**7, 10**8),
+        ChunkFacts(
+            packets, packets, [0] * 100, 10**15, bytes(32), 33_333.25, 33_333.125, 10**7, 10**8
+        ),
         1,
     )
     text = certificate.dump()

@@ -274,7 +274,10 @@ def test_each_packet_goes_where_the_pictures_of_its_time_are(steps, lengths, ove
 
 @quick
 @given(
-    st.lists(st.binary(max_size=40), max_size=12), st.integers(0, 200), st.integers(0, 300), st.data()
+    st.lists(st.binary(max_size=40), max_size=12),
+    st.integers(0, 200),
+    st.integers(0, 300),
+    st.data(),
 )
 def test_a_spool_gives_back_what_was_put_there(pieces, memory, expected, data):
     spool, content = Spooling(None, memory).open(expected), b"".join(pieces)

@@ -112,7 +112,7 @@ class TrackIndex:
         delta, ahead, steps = self.deltas.values[run], tick - self.delta_times[run], 0
         if ahead > 0:  # where a run takes no time, all of it is before
             steps = -(-ahead // delta) if delta else self.samples
-        return min(self.deltas.firsts[run] + steps, self.deltas.firsts[run + 1])
+        return int(min(self.deltas.firsts[run] + steps, self.deltas.firsts[run + 1]))
 
     def shown(self, first: int, after: int) -> list[int]:
         """Presentation times of samples `first` to `after`, ticks."""

@@ -53,13 +53,16 @@ def resumption_after(cut: Cut, chunks: int) -> Resumption:
     return Resumption(chunks, Fraction(last.next_start), last.certificate)
 
 
+NOTHING_DONE = Resumption()
+
+
 def cut_film(
     path: Path,
     directory: Path,
     duration: float,
     *,
     by_packets: bool = False,
-    resumption: Resumption = Resumption(),
+    resumption: Resumption = NOTHING_DONE,
     stop_after: int | None = None,
     settings: Settings = SETTINGS,
     **wanted: Any,

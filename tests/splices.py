@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -96,7 +97,7 @@ def check_exact(
     zero = film_start(tracks)
     reference = reference_of(tracks)
     times = [time - zero for time in own.times]
-    frame = max(b - a for a, b in zip(times, times[1:], strict=False))
+    frame = max(b - a for a, b in pairwise(times))
     paths = [Path(unquote(urlsplit(message["cloud_stream_path"]).path)) for message in messages]
     chunks = [read_film(path) for path in paths]
     known = {packet.digest for packet in reference.packets}
@@ -181,7 +182,8 @@ def _check_sound(
             got = chunk[number].packets if len(chunk) == len(tracks) else []
             if [p.digest for p in wanted] != [p.digest for p in got]:
                 found.violations.append(
-                    f"chunk {at + 1}: {len(got)} packets of sound, not just the film's {len(wanted)}"
+                    f"chunk {at + 1}: {len(got)} packets of sound, "
+                    f"not just the film's {len(wanted)}"
                 )
                 continue
             pairs = zip(wanted, got, strict=True)

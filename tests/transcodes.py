@@ -18,7 +18,7 @@ import av
 import films
 from av.audio.frame import AudioFrame
 from av.video.frame import PictureType, VideoFrame
-from m0_chunker.media.source import open_film
+from m0_chunker.media.source import Limits, open_film
 from m0_chunker.media.transcode import Encoding, TranscodeFeed
 from m0_contract.request import VideoPreprocessing
 
@@ -200,10 +200,11 @@ def transcode(
     every: Fraction | float = 1,
     resume_at: Fraction = Fraction(0),
     threads: int = 1,
+    limits: Limits | None = None,
     **wanted: Any,
 ) -> Transcoded:
     """Run the feed over a film, with key frames at each multiple of `every` seconds."""
-    film = open_film(Bytes(str(path)), path.name)
+    film = open_film(Bytes(str(path)), path.name, limits or Limits())
     try:
         feed = TranscodeFeed(
             film,

@@ -3,7 +3,23 @@
 import io
 import threading
 from dataclasses import dataclass
-from typing import IO
+from typing import Protocol
+
+
+class Readable(Protocol):
+    """What a body needs of the place that its bytes are in."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        """As files do."""
+        ...
+
+    def read(self, size: int = -1, /) -> bytes:
+        """As files do."""
+        ...
+
+    def close(self) -> None:
+        """Let the bytes go."""
+        ...
 
 
 class BodyView(io.RawIOBase):
@@ -58,7 +74,7 @@ class ChunkBody(BodyView):
     second copy of the chunk. Several threads may read it, each through a `view`.
     """
 
-    def __init__(self, head: bytes, spool: IO[bytes], offset: int, length: int) -> None:
+    def __init__(self, head: bytes, spool: Readable, offset: int, length: int) -> None:
         """Args:
         head: what comes first.
         spool: holds the rest; closed (and so deleted) with this.

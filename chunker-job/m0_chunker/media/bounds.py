@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from m0_contract.errors import ErrorCode
 
 from m0_chunker.errors import ChunkerError
+from m0_chunker.media.kept import KeptIndex
 from m0_chunker.media.mp4.boxes import FRAGMENT, BoxError, find, read_exactly
 from m0_chunker.media.mp4.index import MAX_MOOV_BYTES
 from m0_chunker.media.mp4.lies import refuse_lies
@@ -26,13 +27,13 @@ MAX_UNPACKED_BYTES = 16 * 2**20
 """Of a compressed index: QuickTime's of the nineties."""
 
 
-def refuse_bombs(file: SourceFile, name: str, max_pixels: int, *, salvage: bool = False) -> None:
+def refuse_bombs(file: KeptIndex, name: str, max_pixels: int, *, salvage: bool = False) -> None:
     """Refuse an MP4 whose index is too big, or compressed to be so, or lies (`mp4.lies`).
 
     libav allocates for each of its entries before it can be asked anything.
 
     Args:
-        file: the film; left at its start.
+        file: the film; left at its start, its index kept.
         name: for the message.
         max_pixels: in a picture.
         salvage: samples may lie beyond the file's end.
@@ -51,7 +52,9 @@ def refuse_bombs(file: SourceFile, name: str, max_pixels: int, *, salvage: bool 
                 f"{name} has an index of {length >> 20} MiB; "
                 f"at most {MAX_MOOV_BYTES >> 20} are taken",
             )
-        moov = memoryview(read_exactly(file, offset, length))
+        index = read_exactly(file, offset, length)
+        file.keep(offset, index)
+        moov = memoryview(index)
         packed = _find_packed(moov)
         if packed is not None:
             moov = memoryview(_unpack_within(packed, name))[8:]

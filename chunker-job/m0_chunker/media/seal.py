@@ -36,6 +36,7 @@ def seal(
     start: Fraction,
     end: Fraction,
     next_start: Fraction | None,
+    *,
     tracks: Sequence[ChunkTrack],
     spool: Spool,
 ) -> Sealed:

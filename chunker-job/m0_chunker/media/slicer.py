@@ -98,8 +98,7 @@ class Slicer:
         """Chunks, in order, after those that are done already; the taker closes their bodies."""
         slices = self.slices()
         if resumption.chunks and (
-            resumption.chunks >= len(slices)
-            or slices[resumption.chunks].start != resumption.end
+            resumption.chunks >= len(slices) or slices[resumption.chunks].start != resumption.end
         ):
             raise ChunkerError(ErrorCode.INTEGRITY, "the film is not cut as an earlier attempt did")
         for part in slices:
@@ -182,7 +181,7 @@ class Slicer:
                 for number, (counts, where, descriptions) in zip(used, places, strict=True)
             ]
             sealed = seal(
-                part.chunk_id, part.start, part.end, part.next_start, tracks, spool
+                part.chunk_id, part.start, part.end, part.next_start, tracks=tracks, spool=spool
             )
         except BaseException:
             spool.close()
@@ -201,8 +200,12 @@ class Slicer:
         runs: list[tuple[int, int, int, int]] = []
         tables: list[tuple[list[int], list[int], list[int]]] = []
         for slot, number in enumerate(used):
-            counts, offsets, lengths, descriptions = _runs(self._tracks[number], *part.parts[number])
-            runs.extend(zip(offsets, lengths, [slot] * len(offsets), range(len(offsets)), strict=True))
+            counts, offsets, lengths, descriptions = _runs(
+                self._tracks[number], *part.parts[number]
+            )
+            runs.extend(
+                zip(offsets, lengths, [slot] * len(offsets), range(len(offsets)), strict=True)
+            )
             tables.append((counts, [0] * len(offsets), descriptions))
         runs.sort()
         spans: list[tuple[int, int]] = []

@@ -12,6 +12,7 @@ from m0_contract.errors import ErrorCode, Stage
 
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.bounds import PROBE_BYTES, bounded_memory, refuse_bombs
+from m0_chunker.media.kept import KeptIndex
 from m0_chunker.media.salvage import count_beyond, salvage_packets
 from m0_chunker.media.streams import choose_streams
 from m0_chunker.media.tails import count_missing
@@ -59,6 +60,7 @@ class Film:
         file: the bytes.
         name: what people call it.
         salvage: whether a damaged film is to be taken as far as it goes.
+        max_pixels: of a picture, wherever in the film it comes.
         missing_bytes: that should come after its end, as far as its headers say.
         missing_s: how much of a stream is beyond its end, as far as its index says, seconds.
         notes: what a person should know of what is not in the chunks; plain sentences.
@@ -72,6 +74,7 @@ class Film:
     file: SourceFile
     name: str
     salvage: bool
+    max_pixels: int = MAX_PIXELS
     missing_bytes: int = 0
     missing_s: Fraction = Fraction(0)
     notes: list[str] = field(default_factory=list)
@@ -122,7 +125,9 @@ def open_film(
     """
     if file.size_bytes == 0:
         raise ChunkerError(ErrorCode.NOT_MEDIA, f"{name} is empty")
-    refuse_bombs(file, name, limits.pixels, salvage=salvage)
+    kept = KeptIndex(file)
+    refuse_bombs(kept, name, limits.pixels, salvage=salvage)
+    file = kept
     missing = _count_missing(file)
     if missing and not salvage:
         raise cut_off_by(missing, name)
@@ -201,7 +206,18 @@ def _probe(container: Any, file: SourceFile, name: str, limits: Limits, *, salva
     duration = Fraction(container.duration, av.time_base) if container.duration else None
     if duration and "matroska" in container.format.name:  # it counts from zero
         duration -= max(start, Fraction(0))
-    film = Film(container, streams, reference, start, duration, file, name, salvage, notes=notes)
+    film = Film(
+        container,
+        streams,
+        reference,
+        start,
+        duration,
+        file,
+        name,
+        salvage,
+        limits.pixels,
+        notes=notes,
+    )
     _check_limits(film, limits)
     return film
 

@@ -109,9 +109,7 @@ class Splitter:
         """Seconds in a tick of the reference."""
         return self._bases[self._reference]
 
-    def _split(
-        self, packets: Iterable[tuple[int, Packet]]
-    ) -> Iterator[tuple[Chunk, ChunkFacts]]:
+    def _split(self, packets: Iterable[tuple[int, Packet]]) -> Iterator[tuple[Chunk, ChunkFacts]]:
         """The loop that every packet passes; all that can is done for many at a time."""
         reference, delivered, queues = self._reference, self.delivered, self._router.queues
         opened, overlap, unwritten = self._open, bool(self._plan.overlap), 0
@@ -148,35 +146,45 @@ class Splitter:
         """A key frame: perhaps the start of a chunk, perhaps the end of an overlap.
 
         Returns:
-            Whether a chunk may be complete by now.
+            Whether it is time to write: a chunk begins, or may be complete.
         """
+        began = False
         if self._resume_tick is not None:
-            self._look_for_resumption(key_frame, self._resume_tick)
+            began = self._look_for_resumption(key_frame, self._resume_tick)
         # Where pictures begin late, their first key frame is no boundary: no chunk without any.
         elif key_frame.pts >= self._due_tick and self._open[-1].count(self._reference):
             self._open_writer(self._time(key_frame), self._due)
+            began = True
         # An overlap may reach over the next chunk, and end where yet another one begins.
         for writer, following in pairwise(self._open):
             reach = following.start + self._plan.overlap - self._plan.tolerance
             if writer.end is None and self._time(key_frame) >= reach:
                 writer.end = self._time(key_frame)
-        return len(self._open) > 1 and key_frame.dts >= self._enough_tick
+        # When is written what, and so each chunk's layout, must not depend on the chunks before:
+        # they are not there in a run that goes on from one.
+        return began or key_frame.dts >= self._enough_tick
 
-    def _look_for_resumption(self, key_frame: Packet, wanted: int) -> None:
-        """What an earlier attempt has done ends at a key frame of this very time."""
+    def _look_for_resumption(self, key_frame: Packet, wanted: int) -> bool:
+        """What an earlier attempt has done ends at a key frame of this very time: at this one?"""
         if key_frame.pts > wanted:
             raise ChunkerError(
                 ErrorCode.INTEGRITY, "the film has no key frame where an earlier attempt ended"
             )
         if key_frame.pts == wanted:
             self._resume_tick = None
+        return self._resume_tick is None
 
     def _open_writer(self, start: Fraction, nominal: Fraction) -> None:
         self._chunk_id += 1
         shift = max(start - nominal, Fraction(0))
         self._open.append(
             ChunkWriter(
-                self._chunk_id, start, shift, self._normalise, self._durations, self._spooling
+                self._chunk_id,
+                start,
+                shift,
+                normalise=self._normalise,
+                durations=self._durations,
+                spooling=self._spooling,
             )
         )
         self._router.begin(start)
@@ -235,11 +243,11 @@ class Splitter:
         sealed, facts = writer.finish(
             ends,
             following.start if following else None,
-            self._shapes,
-            self._feed.start,
-            self._reference,
-            shared,
-            following,
+            shapes=self._shapes,
+            origin=self._feed.start,
+            reference=self._reference,
+            repeated=shared,
+            following=following,
         )
         self._ends = list(map(max, self._ends, writer.ends()))
         self._open.popleft()

@@ -16,11 +16,11 @@ from m0_contract.errors import ErrorCode
 
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.encoder import Encoding
-from m0_chunker.media.feed import PlainFeed, Packet
+from m0_chunker.media.feed import Packet, PlainFeed
 from m0_chunker.media.pictures import Cuts, PictureTrack
 from m0_chunker.media.preroll import read_packets
 from m0_chunker.media.sound import SoundTrack
-from m0_chunker.media.source import MAX_PIXELS, Film, reading_error
+from m0_chunker.media.source import Film, reading_error
 
 __all__ = ["Encoding", "TranscodeFeed"]
 
@@ -67,7 +67,8 @@ class TranscodeFeed(PlainFeed):
         first = self._pictures.first_time if resume_at else Fraction(0)
         self._tracks: list[PictureTrack | SoundTrack] = []
         for stream in film.streams:
-            prepare_decoder(stream, encoding.threads if stream is self._pictures.source else 1)
+            threads = encoding.threads if stream is self._pictures.source else 1
+            prepare_decoder(stream, threads, film.max_pixels)
             if stream is self._pictures.source:
                 self._tracks.append(self._pictures)
             elif stream.type == "audio":
@@ -150,11 +151,11 @@ class TranscodeFeed(PlainFeed):
         return []
 
 
-def prepare_decoder(stream: Any, threads: int) -> None:
+def prepare_decoder(stream: Any, threads: int, max_pixels: int) -> None:
     """Threads as given, and no picture that is too big, wherever in the film it comes."""
     context = stream.codec_context
     if context.is_open:
         return
     context.thread_count = threads
     context.thread_type = "AUTO" if threads > 1 else "SLICE"
-    context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
+    context.options = {**context.options, "max_pixels": str(max_pixels)}

@@ -4,19 +4,20 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
-from m0_contract.errors import ErrorCode, Stage
+from m0_contract.errors import Stage
 
-from m0_chunker.errors import ChunkerError, from_os_error
+from m0_chunker.errors import from_os_error
 from m0_chunker.media.certificate import ChunkFacts
 from m0_chunker.media.mp4.build import ChunkTrack
 from m0_chunker.media.mp4.index import REORDER
-from m0_chunker.media.normalise import Normalise
 from m0_chunker.media.mp4.runs import Runs
 from m0_chunker.media.mp4.template import TrackTemplate, without_priming
+from m0_chunker.media.normalise import Normalise
 from m0_chunker.media.seal import Sealed, seal
-from m0_chunker.media.spool import Spool, Spooling
+from m0_chunker.media.spool import Spooling
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class ChunkWriter:
         chunk_id: int,
         start: Fraction,
         shift: Fraction,
+        *,
         normalise: Sequence[Normalise | None],
         durations: Sequence[int],
         spooling: Spooling,
@@ -134,12 +136,12 @@ class ChunkWriter:
             if packets:
                 payloads = packets if normalise is None else list(map(normalise, packets))
                 sizes = [packet.size for packet in packets] if normalise is None else None
-                self._append(samples, packets, b"".join(payloads), sizes or list(map(len, payloads)))
+                self._append(
+                    samples, packets, b"".join(payloads), sizes or list(map(len, payloads))
+                )
                 packets.clear()
 
-    def _append(
-        self, samples: _Samples, packets: list[Any], data: bytes, sizes: list[int]
-    ) -> None:
+    def _append(self, samples: _Samples, packets: list[Any], data: bytes, sizes: list[int]) -> None:
         first = len(samples.sizes)
         dts = [packet.dts for packet in packets]
         pts = [packet.pts for packet in packets]
@@ -151,9 +153,7 @@ class ChunkWriter:
             dts, pts = _put_in_order(before, dts, pts)
         samples.run_firsts.append(first)
         samples.run_places.append(self._spool.size)
-        samples.sync.extend(
-            [at for at, packet in enumerate(packets, first) if packet.is_keyframe]
-        )
+        samples.sync.extend([at for at, packet in enumerate(packets, first) if packet.is_keyframe])
         samples.sizes.extend(sizes)
         samples.dts.extend(dts)
         samples.pts.extend(pts)
@@ -206,6 +206,7 @@ class ChunkWriter:
         self,
         end: Fraction,
         next_start: Fraction | None,
+        *,
         shapes: Sequence[StreamShape],
         origin: Fraction,
         reference: int,
@@ -230,7 +231,9 @@ class ChunkWriter:
         used = [number for number, samples in enumerate(self._samples) if samples.sizes]
         tracks = [self._describe(self._samples[at], shapes[at], origin) for at in used]
         try:
-            sealed = seal(self.chunk_id, self.start, end, next_start, tracks, self._spool)
+            sealed = seal(
+                self.chunk_id, self.start, end, next_start, tracks=tracks, spool=self._spool
+            )
         except OSError as error:
             raise from_os_error(error, f"writing chunk {self.chunk_id}", Stage.CHUNK) from error
         written = [0] * len(self._samples)
@@ -260,9 +263,7 @@ class ChunkWriter:
         self.write()
         return self._samples[number].dts[:1].tolist()
 
-    def _look(
-        self, shape: StreamShape, samples: _Samples, after: list[int]
-    ) -> tuple[float, int]:
+    def _look(self, shape: StreamShape, samples: _Samples, after: list[int]) -> tuple[float, int]:
         """(longest step between two packets in seconds, leading pictures) of the reference.
 
         Args:
@@ -305,8 +306,7 @@ class ChunkWriter:
         """Uncompressed sound: a sample is one value of each channel, whatever a packet was."""
         assert shape.template is not None  # noqa: S101 - it has packets
         firsts = [*samples.run_firsts, len(samples.sizes)]
-        pairs = zip(firsts, firsts[1:], strict=False)
-        counts = [sum(samples.sizes[a:b]) // shape.frame_bytes for a, b in pairs]
+        counts = [sum(samples.sizes[a:b]) // shape.frame_bytes for a, b in pairwise(firsts)]
         first = samples.pts[0] * shape.base - origin - self.start
         total = sum(counts)
         return ChunkTrack(

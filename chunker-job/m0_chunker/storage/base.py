@@ -44,8 +44,16 @@ class SourceFile(Protocol):
 
     size_bytes: int
     identity: str
-    bytes_read: int
-    failure: ChunkerError | None
+
+    @property
+    def bytes_read(self) -> int:
+        """See above."""
+        ...
+
+    @property
+    def failure(self) -> ChunkerError | None:
+        """See above."""
+        ...
 
     def read(self, size: int = -1, /) -> bytes:
         """At most `size` bytes; empty at the end."""

@@ -101,6 +101,7 @@ class FileStore:
 
     def put(self, url: ObjectUrl, body: ChunkBody, info: ObjectInfo) -> None:
         """See `Store`; the file appears whole or not at all."""
+
         def write(descriptor: int) -> None:
             view = body.view()
             while data := view.read(_COPY_BYTES):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +19,14 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="session")
 def make_film(tmp_path_factory: pytest.TempPathFactory):
-    """`make_film("name.mp4", seconds=…)` → path; the same film is made only once."""
+    """`make_film("name.mp4", seconds=…)` → path; a film is made only once."""
     directory = tmp_path_factory.mktemp("films")
 
     def make(name: str, **features: Any) -> Path:
-        path = directory / name
-        return path if path.exists() else films.make_film(path, films.Film(**features))
+        film = films.Film(**features)
+        path = directory / f"{zlib.crc32(repr(film).encode()):08x}" / name
+        path.parent.mkdir(exist_ok=True)
+        return path if path.exists() else films.make_film(path, film)
 
     return make
 
@@ -147,10 +150,12 @@ def run_instead(tmp_path: Path):
 
 @pytest.fixture(scope="session")
 def start_chunker_in():
-    """`start_chunker_in(directory, film, duration)` → a process, for runs that tests share."""
+    """As `start_chunker`, in a directory of the test's choice, for runs that tests share."""
 
-    def run(directory: Path, film: Path, duration: float) -> subprocess.Popen:
-        return start(film, directory, duration, None, {})
+    def run(
+        directory: Path, film: Path, duration: float, env: dict | None = None, **preprocessing
+    ) -> subprocess.Popen:
+        return start(film, directory, duration, env, preprocessing)
 
     return run
 

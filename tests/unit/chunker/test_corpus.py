@@ -276,11 +276,18 @@ def test_by_index_as_by_packets(make_film, tmp_path, name, features, duration):
         case("open.mp4", "open GOPs", open_gop=True),
         case("film.ts", "MPEG-TS"),
         case("vfr.mkv", "a varying rate", vfr=True),
-        case("tongues.mkv", "three tracks of sound", audio_tracks=3, languages=("fin", "swe", "eng")),
+        case(
+            "tongues.mkv", "three tracks of sound", audio_tracks=3, languages=("fin", "swe", "eng")
+        ),
     ],
 )
 def test_resumed_by_copy_it_gives_the_same_bytes(
-    make_film, tmp_path, name, features, duration, by_packets
+    make_film,
+    tmp_path,
+    name,
+    features,
+    duration,  # noqa: ARG001 - the cases' own
+    by_packets,
 ):
     film = make_film(name, **(FILM | features))
     for overlap in (0.0, 0.3):

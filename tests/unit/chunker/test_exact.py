@@ -68,15 +68,15 @@ def test_chunks_start_at_the_picture_and_none_is_lost(
     assert not cut.notes
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("suffix", ["mp4", "ts"])
 def test_nine_packets_of_ten_are_the_films_own(make_film, run_chunker, suffix):
     """Chunks of 10 s and groups of 2 s, none of which begins where a chunk does."""
-    film = make_film(f"usual.{suffix}", seconds=40.0, fps=30, gop_seconds=1.9, width=96, height=64)
+    film = make_film(f"usual.{suffix}", seconds=30.0, fps=30, gop_seconds=1.9, width=96, height=64)
     run = run_chunker(film, 10, precision="exact")
     assert run.code == 0, run.stderr
     found = splices.check_exact(film, run.messages, 10)
     assert not found.violations, "\n".join(found.violations)
-    assert [m["start_time"] for m in run.messages] == pytest.approx([0, 10, 20, 30], abs=0.034)
+    assert [m["start_time"] for m in run.messages] == pytest.approx([0, 10, 20], abs=0.034)
     assert run.outcome["integrity"]["encoded"] == found.fresh > 0
     assert found.own_part >= 0.9
     assert run.outcome["mode"] == "copy"
@@ -146,9 +146,7 @@ def test_resumed_it_gives_the_same_bytes(make_film, tmp_path, suffix, wanted):
     assert whole.facts["encoded"]
     for done in (1, 2, len(whole.chunks) - 1):
         after = resumption_after(whole, done)
-        rest = cut_film(
-            film, tmp_path / "rest", 0.7, precision="exact", resumption=after, **wanted
-        )
+        rest = cut_film(film, tmp_path / "rest", 0.7, precision="exact", resumption=after, **wanted)
         assert rest.bodies == whole.bodies[done:]
         assert rest.messages[-1]["end_time"] == whole.messages[-1]["end_time"]
         assert rest.integrity == whole.integrity

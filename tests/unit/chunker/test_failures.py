@@ -48,8 +48,12 @@ def test_no_film(run_chunker, tmp_path, kind):
 
 
 ODD_SOUND = {
-    "with pictures": ("film.avi", {"video_codec": "mpeg4", "bframes": 0}, "leave the pictures"),
-    "alone": ("film.wav", {"video_codec": None}, "convert the sound to AAC."),
+    "with pictures": (
+        "odd_sound.avi",
+        {"video_codec": "mpeg4", "bframes": 0},
+        "leave the pictures",
+    ),
+    "alone": ("odd_sound.wav", {"video_codec": None}, "convert the sound to AAC."),
 }
 
 

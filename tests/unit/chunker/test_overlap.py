@@ -23,7 +23,9 @@ CASES = [
     case("short.mp4", "half of a chunk", 2, 1.0),
     case("short.mp4", "nearly the whole next chunk", 2, 1.9),
     case("long.mp4", "ends where another chunk begins", 1, 0.5, gop_seconds=1),
-    case("longer.mp4", "reaches over the next chunk", 4, 3.0, key_frames=(0, 88, 120, 125, 134, 137)),
+    case(
+        "longer.mp4", "reaches over the next chunk", 4, 3.0, key_frames=(0, 88, 120, 125, 134, 137)
+    ),
     case("tail.mp4", "a tail that joins", 2, 0.5, seconds=8.8),
     case("one.mp4", "one chunk only", 30, 5.0),
     case("vfr.mp4", "a varying rate", 2, 0.7, vfr=True),
@@ -78,7 +80,8 @@ def check(cut: Cut, tracks: list[Track], wanted: list[tuple[Fraction, ...]]) -> 
                 inside = [
                     packet
                     for packet, time in zip(track.packets, times, strict=True)
-                    if (is_first or time >= start - TINY / 50) and (is_last or time < end - TINY / 50)
+                    if (is_first or time >= start - TINY / 50)
+                    and (is_last or time < end - TINY / 50)
                 ]
             if inside:
                 spans.append([packet.digest for packet in inside])
@@ -88,9 +91,7 @@ def check(cut: Cut, tracks: list[Track], wanted: list[tuple[Fraction, ...]]) -> 
 
 
 @pytest.mark.parametrize(("name", "features", "duration", "overlap"), CASES)
-def test_each_chunk_goes_on_to_a_key_frame(
-    make_film, tmp_path, name, features, duration, overlap
-):
+def test_each_chunk_goes_on_to_a_key_frame(make_film, tmp_path, name, features, duration, overlap):
     film = make_film(f"overlap-{name}", **(FILM | features))
     tracks = read_film(film)
     wanted = boundaries(tracks, duration, overlap)

@@ -1,11 +1,14 @@
 """What an attempt finds of those before it, for every history of stores, kills and restarts."""
 
+import io
 from dataclasses import dataclass, field
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from m0_chunker.chunk import Chunk, ChunkBody
+from m0_chunker.media.certificate import Certificate, ChunkFacts
 from m0_chunker.resume import NOTHING, Done, Imprint, find_done, make_plan_id
 
 FILM = "plan of this film"
@@ -164,3 +167,27 @@ def test_the_store_is_asked_little():
 def test_a_plan_id_tells_all_its_parts_apart():
     words = [("a", "b"), ("ab",), ("a", "b", ""), ("a", ("b",)), (1,), ("1",), (1.0,)]
     assert len({make_plan_id(*parts) for parts in words}) == len(words)
+
+
+def test_what_is_said_of_a_chunk_fits_into_a_stores_metadata():
+    """S3 takes 2 KiB of names and values; here 100 streams, and numbers of a year of film."""
+    packets = [10**9 + number for number in range(100)]
+    certificate = Certificate("a" * 100)
+    certificate.add(
+        ChunkFacts(
+            packets, packets, [0] * 100, 10**15, bytes(32), 33_333.25, 33_333.125, 10**7, 10**8
+        ),
+        1,
+    )
+    text = certificate.dump()
+    assert len(text) <= 1536
+    chunk = Chunk(
+        99_999, 1e6 / 3, 1e6 / 7, "f" * 64, ChunkBody(b"", io.BytesIO(), 0, 0),
+        "12345678901234/1234567", text,
+    )  # fmt: skip
+    said = Imprint(make_plan_id("any"), "8b7b1bd4-9d3b-4a71-8f0f-111111111111", 16).metadata(
+        chunk, "transcode"
+    )
+    assert sum(len(name) + len(value) for name, value in said.items()) <= 2048
+    assert all(value.isascii() and value.isprintable() for value in said.values())
+    assert Certificate.load(said["m0-certificate"]) == certificate

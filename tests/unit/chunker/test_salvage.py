@@ -19,11 +19,11 @@ APART = FRONT | {"interleave_s": 1000.0}
 """All pictures in front of all sound."""
 
 CASES = {
-    "MP4, index in front": ("front.mp4", FRONT, 0.6),
-    "MP4, cut off in its sound, which lies last": ("apart.mp4", APART, 0.8),
-    "MOV with raw sound": ("raw.mov", FRONT | {"audio_codec": "pcm_s16le"}, 0.6),
-    "fragmented MP4": ("fragments.mp4", FRAGMENTS, 0.6),
-    "MKV": ("film.mkv", {}, 0.6),
+    "MP4, index in front": ("salvage_front.mp4", FRONT, 0.6),
+    "MP4, cut off in its sound, which lies last": ("salvage_apart.mp4", APART, 0.8),
+    "MOV with raw sound": ("salvage_raw.mov", FRONT | {"audio_codec": "pcm_s16le"}, 0.6),
+    "fragmented MP4": ("salvage_fragments.mp4", FRAGMENTS, 0.6),
+    "MKV": ("salvage.mkv", {}, 0.6),
 }
 
 
@@ -73,26 +73,26 @@ def test_what_is_whole_is_kept_and_the_rest_is_named(salvage, name, features, pa
 
 
 def test_a_transport_stream_ends_where_it_ends(salvage):
-    _, _, run = salvage("film.ts", {}, 0.6)
+    _, _, run = salvage("salvage.ts", {}, 0.6)
     assert run.code == 0, run.stderr
     assert len(run.chunks) >= 2
 
 
 def test_a_transcode_goes_as_far_as_well(salvage):
-    _, _, run = salvage("front.mp4", FRONT, 0.6, fps=10)
+    _, _, run = salvage("salvage_front.mp4", FRONT, 0.6, fps=10)
     assert run.code == 0, run.stderr
     assert run.outcome["integrity"]["missing_s"] > 2
     assert run.outcome["integrity"]["covered_s"] > 4
 
 
 def test_an_exact_cut_goes_as_far_as_well(salvage):
-    _, _, run = salvage("front.mp4", FRONT, 0.6, precision="exact")
+    _, _, run = salvage("salvage_front.mp4", FRONT, 0.6, precision="exact")
     assert run.code == 0, run.stderr
     assert run.outcome["integrity"]["missing_s"] > 2
 
 
 def test_a_whole_film_comes_out_as_ever(run_chunker, make_film):
-    film = make_film("front.mp4", **(FILM | FRONT))
+    film = make_film("salvage_front.mp4", **(FILM | FRONT))
     run = run_chunker(film, 2, env=SALVAGE)
     salvaged = [chunk.read_bytes() for chunk in run.chunks]
     assert run.outcome["integrity"]["missing_s"] < 0.1
@@ -103,6 +103,6 @@ def test_a_whole_film_comes_out_as_ever(run_chunker, make_film):
 
 
 def test_pictures_that_are_all_missing_are_no_film_of_sound(salvage):
-    _, _, run = salvage("sound_first.mp4", APART | {"video_delay_s": 0.5}, 0.02)
+    _, _, run = salvage("salvage_late_pictures.mp4", APART | {"video_delay_s": 0.5}, 0.02)
     assert run.code == 65
     assert run.messages == []

@@ -8,6 +8,7 @@ import pytest
 from av.video.frame import VideoFrame
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media import colour
+from m0_chunker.media.source import Limits
 from m0_chunker.media.wanted import describe_pictures
 from transcodes import Odd, make_odd, read_number, transcode
 
@@ -248,15 +249,14 @@ def test_same_bytes_every_time(tmp_path):
     assert runs[0] == runs[1]
 
 
-def test_a_picture_bomb_in_the_middle_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("m0_chunker.media.transcode.MAX_PIXELS", 200 * 200)
+def test_a_picture_bomb_in_the_middle_is_refused(tmp_path):
     parts = [
         make_odd(tmp_path / "a.ts", Odd(range(30))),
         make_odd(tmp_path / "b.ts", Odd(range(30, 60), width=320, height=240)),
     ]
     film = tmp_path / "film.ts"
     film.write_bytes(b"".join(part.read_bytes() for part in parts))
-    run = transcode(film, fps=30)
+    run = transcode(film, limits=Limits(pixels=200 * 200), fps=30)
     assert run.feed.bad_packets > 20
     assert numbers(run.pictures())[:30] == list(range(30))
 

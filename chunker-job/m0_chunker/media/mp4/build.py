@@ -88,18 +88,22 @@ def _build_trak(track: ChunkTrack, number: int, *, wide: bool) -> bytearray:
     """A `trak`, but for the places of its runs."""
     count = len(track.run_places)
     places = full_box(
-        b"co64" if wide else b"stco", 0, 0, struct.pack(">I", count), bytes(count * (8 if wide else 4))
+        b"co64" if wide else b"stco",
+        0,
+        0,
+        struct.pack(">I", count),
+        bytes(count * (8 if wide else 4)),
     )
     edits = build_edits(track.begin, track.hidden, track.span, track.timescale, MOVIE_SCALE)
     return bytearray(
         build_trak(
             track.template,
             number,
-            track.timescale,
-            track.deltas.total,
-            edits,
-            _ticks(track.span),
-            _build_table(track) + places,
+            timescale=track.timescale,
+            media_ticks=track.deltas.total,
+            edits=edits,
+            duration=_ticks(track.span),
+            table=_build_table(track) + places,
         )
     )
 

@@ -108,10 +108,10 @@ class TrackIndex:
 
     def first_at(self, tick: int) -> int:
         """The first sample that is decoded at or after `tick`."""
-        run = max(bisect_right(self.delta_times, tick) - 1, 0)
-        delta = self.deltas.values[run]
-        ahead = tick - self.delta_times[run]
-        steps = -(-ahead // delta) if delta and ahead > 0 else 0
+        run = max(bisect_left(self.delta_times, tick) - 1, 0)
+        delta, ahead, steps = self.deltas.values[run], tick - self.delta_times[run], 0
+        if ahead > 0:  # where a run takes no time, all of it is before
+            steps = -(-ahead // delta) if delta else self.samples
         return min(self.deltas.firsts[run] + steps, self.deltas.firsts[run + 1])
 
     def shown(self, first: int, after: int) -> list[int]:
@@ -128,7 +128,8 @@ class TrackIndex:
             return self.dts(after - 1) + self.deltas.at(after - 1)
         first = max(first, after - REORDER)
         deltas = self.deltas.between(first, after).expanded()
-        return max(map(add, self.shown(first, after), deltas))
+        longest: int = max(map(add, self.shown(first, after), deltas))
+        return longest
 
 
 REORDER = 32
@@ -340,10 +341,10 @@ def _edited(track: TrackIndex, movie_scale: int) -> TrackIndex:
         played = Fraction(duration * track.timescale, movie_scale) if duration else None
     hidden = begin - min(track.shown(0, min(REORDER, track.samples)))
     allowed = 0 if track.sync is not None else MAX_PRIMING * track.timescale
-    longest_tick = Fraction(track.timescale, movie_scale) + 1
+    tick = Fraction(track.timescale, movie_scale) + 1  # of the movie's coarser clock
     tail = track.longest(0, track.samples) - begin - played if played is not None else 0
     last = track.deltas.at(track.samples - 1)
-    if hidden > allowed or tail > max(longest_tick, last):
+    if hidden > allowed or tail > max(tick, Fraction(last)):
         raise UnsuitableIndexError("its edit list hides a part of it")
     return replace(track, shift=shift, hidden=max(hidden, 0))
 

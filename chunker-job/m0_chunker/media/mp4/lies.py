@@ -6,6 +6,8 @@ compared here, none is followed; boxes are taken where libav takes them, at any 
 """
 
 import struct
+import sys
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -175,10 +177,17 @@ def _note_table(track: _Track, kind: bytes, content: memoryview) -> None:
     if kind in {b"stco", b"co64"}:
         track.runs = max(track.runs, count)
     elif kind == b"stsc" and count:
-        numbers = struct.unpack_from(f">{3 * count}I", content, 8)
-        track.longest_run = max(track.longest_run, *numbers[1::3])
+        track.longest_run = max(track.longest_run, _longest_run(content, count))
     elif kind == b"stts":
         track.is_raw = count == 1 and struct.unpack_from(">I", content, 12) == (1,)
+
+
+def _longest_run(content: memoryview, count: int) -> int:
+    """Of a `stsc`; it may have millions of entries."""
+    numbers = array("I", content[8 : 8 + 12 * count].tobytes())
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return max(numbers[1::3])
 
 
 def _judge(track: _Track, which: str, size_bytes: int, max_pixels: int, *, salvage: bool) -> None:

@@ -129,8 +129,14 @@ def without_priming(template: TrackTemplate) -> TrackTemplate:
 
 
 def build_trak(
-    template: TrackTemplate, number: int, timescale: int, media_ticks: int, edits: bytes,
-    duration: int, table: bytes,
+    template: TrackTemplate,
+    number: int,
+    *,
+    timescale: int,
+    media_ticks: int,
+    edits: bytes,
+    duration: int,
+    table: bytes,
 ) -> bytes:
     """The `trak` box of a chunk.
 
@@ -147,7 +153,11 @@ def build_trak(
         b"tkhd", 1, 3, struct.pack(">QQIIQ", 0, 0, number, 0, duration), template.look
     )
     media_header = full_box(
-        b"mdhd", 1, 0, struct.pack(">QQIQ", 0, 0, timescale, media_ticks), template.language,
+        b"mdhd",
+        1,
+        0,
+        struct.pack(">QQIQ", 0, 0, timescale, media_ticks),
+        template.language,
         b"\0\0",
     )
     information = box(
@@ -161,9 +171,7 @@ _HERE = box(b"dinf", full_box(b"dref", 0, 0, struct.pack(">I", 1), full_box(b"ur
 """The media data is in this file."""
 
 
-def build_edits(
-    begin: float, hidden: int, span: float, timescale: int, movie_scale: int
-) -> bytes:
+def build_edits(begin: float, hidden: int, span: float, timescale: int, movie_scale: int) -> bytes:
     """The `elst` box.
 
     Args:
@@ -181,6 +189,9 @@ def build_edits(
     entries = [(delay, -1)] if delay else []
     entries.append((played, round(first)))
     return full_box(
-        b"elst", 1, 0, struct.pack(">I", len(entries)),
+        b"elst",
+        1,
+        0,
+        struct.pack(">I", len(entries)),
         *(struct.pack(">QqI", duration, time, 0x10000) for duration, time in entries),
     )

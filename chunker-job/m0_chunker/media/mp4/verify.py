@@ -32,7 +32,8 @@ def read_written(head: bytes, payload_bytes: int) -> list[Written]:
             order and none over another.
     """
     moov = need(memoryview(head), b"moov")
-    written, spans = [], []
+    written: list[Written] = []
+    spans: list[tuple[int, int]] = []
     for kind, trak in children(moov):
         if kind != b"trak":
             continue
@@ -50,4 +51,3 @@ def _check_tiling(spans: Sequence[tuple[int, int]], start: int, end: int) -> Non
     starts = [place for place, _ in spans]
     if [start, *ends] != [*starts, end]:
         raise BoxError("its samples do not fill its media data")
-

@@ -53,6 +53,27 @@ def kill(stack: DevStack, pod: str) -> None:
     )
 
 
+def delete_job(stack: DevStack, pod: str) -> None:
+    """The whole Job, as somebody who tidies up might: the operator makes another."""
+    found = json.loads(stack.kubectl("get", "pod", pod, "-o", "json"))
+    job = found["metadata"]["labels"]["batch.kubernetes.io/job-name"]
+    stack.kubectl("delete", "job", job, "--wait=false")
+
+
+def suspend(stack: DevStack, pod: str) -> None:
+    """By the resource's own switch, until the pod is gone."""
+    found = json.loads(stack.kubectl("get", "pod", pod, "-o", "json"))
+    name = found["metadata"]["labels"]["m0.sightapi.io/videochunkjob"]
+
+    def switch(*, on: bool) -> None:
+        patch = json.dumps({"spec": {"suspend": on}})
+        stack.kubectl("patch", "vcj", name, "--type=merge", "-p", patch)
+
+    switch(on=True)
+    wait_for("the pod to go", lambda: pod not in stack.kubectl("get", "pods", "-o", "name"))
+    switch(on=False)
+
+
 def strike(stack: DevStack, process_id: int, blow: Blow, *, after_chunk: int) -> str:
     """End the pod at work once this chunk is out; the pod's name."""
 
@@ -121,8 +142,24 @@ def long_request(process_id: int, source: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "blows",
-    [(delete,), (kill,), (evict,), (delete, delete), (kill, evict, kill)],
-    ids=["deleted", "killed", "evicted", "deleted twice", "killed, evicted, killed"],
+    [
+        (delete,),
+        (kill,),
+        (evict,),
+        (delete_job,),
+        (suspend,),
+        (delete, delete),
+        (kill, evict, kill),
+    ],
+    ids=[
+        "deleted",
+        "killed",
+        "evicted",
+        "its Job deleted",
+        "suspended",
+        "deleted twice",
+        "killed, evicted, killed",
+    ],
 )
 def test_what_was_ended_in_the_middle_goes_on_and_nothing_is_lost_or_different(
     stack: DevStack,

@@ -52,9 +52,8 @@ def unspliceable(film: Film) -> str | None:
         return "its parameter sets are not in its header"
     if sets.free_id() is None:
         return "its parameter sets leave no room for one more"
-    if film.is_mp4 and not _is_closed(film, video):
-        return "its groups of pictures are open"
-    return None
+    closed = not film.is_mp4 or _is_closed(film, video)
+    return None if closed else "its groups of pictures are open"
 
 
 def _is_closed(film: Film, video: Any) -> bool:

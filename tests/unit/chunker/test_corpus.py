@@ -286,7 +286,7 @@ def test_resumed_by_copy_it_gives_the_same_bytes(
     tmp_path,
     name,
     features,
-    duration,  # noqa: ARG001 - the cases' own
+    duration,
     by_packets,
 ):
     film = make_film(name, **(FILM | features))

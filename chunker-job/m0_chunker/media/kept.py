@@ -17,7 +17,12 @@ class KeptIndex:
         self._begin = self._end = 0
         self._part = b""
         self._position = file.tell()
-        self.size_bytes, self.identity = file.size_bytes, file.identity
+        self.size_bytes = file.size_bytes
+
+    @property
+    def identity(self) -> str:
+        """See `SourceFile`."""
+        return self._file.identity
 
     @property
     def bytes_read(self) -> int:

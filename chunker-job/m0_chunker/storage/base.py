@@ -43,7 +43,11 @@ class SourceFile(Protocol):
     """
 
     size_bytes: int
-    identity: str
+
+    @property
+    def identity(self) -> str:
+        """See above."""
+        ...
 
     @property
     def bytes_read(self) -> int:

@@ -84,8 +84,9 @@ def check(cut: Cut, tracks: list[Track], wanted: list[tuple[Fraction, ...]]) -> 
                     and (is_last or time < end - TINY / 50)
                 ]
             if inside:
-                spans.append([packet.digest for packet in inside])
-        assert [[packet.digest for packet in track.packets] for track in chunk] == spans
+                spans.append([(packet.digest, packet.key) for packet in inside])
+        got = [[(packet.digest, packet.key) for packet in track.packets] for track in chunk]
+        assert got == spans
     assert cut.facts["packets_out"] == sum(len(track.packets) for track in tracks)
     assert cut.facts.get("repeated", 0) == total - cut.facts["packets_out"]
 

@@ -96,6 +96,7 @@ def test_each_chunk_goes_on_to_a_key_frame(make_film, tmp_path, name, features, 
     film = make_film(f"overlap-{name}", **(FILM | features))
     tracks = read_film(film)
     wanted = boundaries(tracks, duration, overlap)
+    tables = []
     ways = [True, False] if film.suffix in {".mp4", ".m4a"} else [True]
     for by_packets in ways:
         cut = cut_film(
@@ -103,6 +104,11 @@ def test_each_chunk_goes_on_to_a_key_frame(make_film, tmp_path, name, features, 
         )
         assert cut.method == ("packets" if by_packets else "index")
         check(cut, tracks, wanted)
+        heads = [body[: body.index(b"mdat")] for body in cut.bodies]
+        found = [head[head.index(b"stss") :] for head in heads if b"stss" in head]
+        keys = [table[: 12 + 4 * int.from_bytes(table[8:12], "big")] for table in found]
+        tables.append(keys)
+    assert tables[0] == tables[-1], "key frames by index and by packets"
 
 
 def test_chunks_do_not_wait_for_the_films_end(make_film, tmp_path):

@@ -27,6 +27,7 @@ CASES = [
         "longer.mp4", "reaches over the next chunk", 4, 3.0, key_frames=(0, 88, 120, 125, 134, 137)
     ),
     case("tail.mp4", "a tail that joins", 2, 0.5, seconds=8.8),
+    case("tail.mp4", "a tail that joins and goes on after the overlap", 2, 0.3, seconds=8.8),
     case("one.mp4", "one chunk only", 30, 5.0),
     case("vfr.mp4", "a varying rate", 2, 0.7, vfr=True),
     case("open.mp4", "open GOPs", 2, 0.7, open_gop=True),

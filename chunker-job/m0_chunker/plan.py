@@ -66,7 +66,8 @@ class CutPlan:
             return nominal
         if before is None or not nominal <= before < nominal + self.duration:
             before = nominal
-        return before + self.overlap
+        # Where that is after the next nominal time, a chunk's start goes before an overlap's end.
+        return min(before + self.overlap, nominal + self.duration)
 
     def is_enough(self, boundary: Fraction, known_end: Fraction) -> bool:
         """Whether what follows `boundary` is sure to be long enough for a chunk."""

@@ -27,6 +27,7 @@ CASES = [
         "longer.mp4", "reaches over the next chunk", 4, 3.0, key_frames=(0, 88, 120, 125, 134, 137)
     ),
     case("tail.mp4", "a tail that joins", 2, 0.5, seconds=8.8),
+    case("tail.mp4", "a tail that joins and goes on after the overlap", 2, 0.3, seconds=8.8),
     case("one.mp4", "one chunk only", 30, 5.0),
     case("vfr.mp4", "a varying rate", 2, 0.7, vfr=True),
     case("open.mp4", "open GOPs", 2, 0.7, open_gop=True),
@@ -84,8 +85,9 @@ def check(cut: Cut, tracks: list[Track], wanted: list[tuple[Fraction, ...]]) -> 
                     and (is_last or time < end - TINY / 50)
                 ]
             if inside:
-                spans.append([packet.digest for packet in inside])
-        assert [[packet.digest for packet in track.packets] for track in chunk] == spans
+                spans.append([(packet.digest, packet.key) for packet in inside])
+        got = [[(packet.digest, packet.key) for packet in track.packets] for track in chunk]
+        assert got == spans
     assert cut.facts["packets_out"] == sum(len(track.packets) for track in tracks)
     assert cut.facts.get("repeated", 0) == total - cut.facts["packets_out"]
 
@@ -95,6 +97,7 @@ def test_each_chunk_goes_on_to_a_key_frame(make_film, tmp_path, name, features, 
     film = make_film(f"overlap-{name}", **(FILM | features))
     tracks = read_film(film)
     wanted = boundaries(tracks, duration, overlap)
+    tables = []
     ways = [True, False] if film.suffix in {".mp4", ".m4a"} else [True]
     for by_packets in ways:
         cut = cut_film(
@@ -102,6 +105,11 @@ def test_each_chunk_goes_on_to_a_key_frame(make_film, tmp_path, name, features, 
         )
         assert cut.method == ("packets" if by_packets else "index")
         check(cut, tracks, wanted)
+        heads = [body[: body.index(b"mdat")] for body in cut.bodies]
+        found = [head[head.index(b"stss") :] for head in heads if b"stss" in head]
+        keys = [table[: 12 + 4 * int.from_bytes(table[8:12], "big")] for table in found]
+        tables.append(keys)
+    assert tables[0] == tables[-1], "key frames by index and by packets"
 
 
 def test_chunks_do_not_wait_for_the_films_end(make_film, tmp_path):

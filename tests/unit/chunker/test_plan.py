@@ -88,3 +88,50 @@ def test_a_key_frame_half_a_tick_early_counts():
     early = Fraction(4) - Fraction(1, 180_000)
     plan = CutPlan(Fraction(4), tolerance=Fraction(1, 180_000))
     assert plan_cuts(plan, [Fraction(0), early], Fraction(8)) == [0, early, 8]
+
+
+@settings(deadline=None, max_examples=60)
+@given(duration=lengths, part=st.fractions(0, Fraction(99, 100), max_denominator=100))
+def test_key_frames_are_wanted_at_boundaries_and_where_overlaps_end(duration, part):
+    plan = CutPlan(duration, overlap=duration * part)
+    wanted = [plan.wanted_key(number) for number in range(1, 41)]
+    assert wanted == sorted(set(wanted))
+    nominal = {step * duration for step in range(1, 41)}
+    assert set(wanted) <= nominal | {time + plan.overlap for time in nominal}
+    assert {step * duration for step in range(1, 21)} <= set(wanted)
+    if part:
+        assert {step * duration + plan.overlap for step in range(1, 20)} <= set(wanted)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    frames=st.fractions(8, 40, max_denominator=20),
+    part=st.fractions(Fraction(1, 20), Fraction(17, 20), max_denominator=20),
+    frame=st.sampled_from([Fraction(1, 25), Fraction(1001, 30_000)]),
+    resume=st.integers(1, 8),
+)
+def test_an_encoders_key_frames_are_where_a_cutter_looks_for_them(frames, part, frame, resume):
+    """Pictures come every `frame`, so a wanted time may lie between two; begun anywhere or not."""
+    duration = frames * frame
+    plan = CutPlan(duration, overlap=duration * part)
+    pictures = [n * frame for n in range(int(duration * 9 / frame))]
+
+    def keys(since: Fraction) -> list[Fraction]:
+        number, following, found = 0, Fraction(-1), []
+        for time in pictures:
+            if time >= since and time >= following:
+                found.append(time)
+                while following <= time:
+                    number += 1
+                    following = plan.wanted_key(number, time)
+        return found
+
+    whole = keys(Fraction(0))
+    starts = plan_cuts(plan, whole, pictures[-1] + frame)[1:-1]
+    for step, start in enumerate(starts, 1):
+        assert 0 <= start - step * duration < frame
+        end = next((time for time in whole if time >= start + plan.overlap), None)
+        assert end is None or end - start - plan.overlap < frame
+    if resume <= len(starts):
+        again = starts[resume - 1]
+        assert keys(again) == [time for time in whole if time >= again]

@@ -10,15 +10,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cutting import cut_film
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.avc import ParameterSets, add_parameter_sets
 from m0_chunker.media.certificate import Certificate, ChunkFacts
-from m0_chunker.media.mp4.boxes import box, find, full_box
+from m0_chunker.media.mp4.boxes import BoxError, box, find, full_box
 from m0_chunker.media.mp4.index import Steps, TrackIndex, _read_steps
 from m0_chunker.media.mp4.runs import Runs
 from m0_chunker.media.mp4.template import TrackTemplate
+from m0_chunker.media.mp4.verify import read_written
 from m0_chunker.media.normalise import lengths_for_start_codes, without_adts
 from m0_chunker.media.router import Router
 from m0_chunker.media.spool import Spooling
@@ -214,6 +216,26 @@ def test_a_packet_lost_in_a_chunk_is_noticed():
     facts = ChunkFacts([5, 7], [5, 6], [0, 0], 1, bytes(32))
     with pytest.raises(ChunkerError, match="stream 1: 7 packets were read, 6 are in the chunk"):
         Certificate().add(facts, 3)
+
+
+# What was written, read back
+
+
+def test_an_index_that_says_something_else_than_is_there_is_refused(make_film, tmp_path):
+    (body, *_) = cut_film(make_film("plain.mp4", seconds=7.0), tmp_path, 2).bodies
+    head = body[: body.index(b"mdat") + 4]
+    payload = len(body) - len(head)
+    assert sum(each.size_bytes for each in read_written(head, payload)) == payload
+    for other in (payload - 1, payload + 1):
+        with pytest.raises(BoxError, match="do not fill"):
+            read_written(head, other)
+    at = head.index(b"stsz") + 16  # the first sample's size
+    for changed in (b"\0\0\0\1", b"\0\1\0\0"):
+        with pytest.raises(BoxError):
+            read_written(head[:at] + changed + head[at + 4 :], payload)
+    at = head.index(b"stco") + 12
+    with pytest.raises(BoxError):
+        read_written(head[: at + 3] + bytes([head[at + 3] ^ 1]) + head[at + 4 :], payload)
 
 
 # The router

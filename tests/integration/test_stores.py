@@ -84,7 +84,8 @@ def make_store(monkeypatch):
             env = azure_env(kind, endpoint)
         for name, value in env.items():
             monkeypatch.setenv(name, value)
-        return (S3Store if kind == "s3" else AzureStore)(Settings(**settings))
+        chosen = Settings.from_environment().model_copy(update=settings)
+        return (S3Store if kind == "s3" else AzureStore)(chosen)
 
     s3_access = read_access(S3)
     saved = azure_parts()

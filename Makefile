@@ -34,11 +34,11 @@ clean: ## `down`, and delete everything that was ever made here, caches too
 test: ## Everything that must hold: check, then integration and end to end on a real cluster
 	@hack/test.sh
 
-check: venv ## Format, lint, types, layers, generated files, charts, unit tests: under a minute
+check: venv ## Format, lint, types, layers, generated files, charts, unit tests: two minutes
 	@hack/check.sh
 
 unit: venv ## Only the unit tests
-	@$(PYTHON) -m pytest tests/unit -q
+	@$(PYTHON) -m pytest tests/unit -q -n auto --dist worksteal
 
 e2e: venv ## Only the tests that need the cluster; `make up` first
 	@$(PYTHON) -m pytest tests/integration tests/e2e

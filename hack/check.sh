@@ -29,5 +29,5 @@ step "import layers" $bin/lint-imports --no-logo
 step "generated files" $bin/python hack/generate.py --check
 step "chart m0-operator" .m0/bin/helm lint --strict --quiet charts/m0-operator -f hack/cluster/values-dev.yaml
 step "chart m0-dev-stack" .m0/bin/helm lint --strict --quiet charts/m0-dev-stack
-step "unit tests" $bin/python -m pytest tests/unit -q
+step "unit tests" $bin/python -m pytest tests/unit -q -n auto --dist worksteal
 tail -n 1 "$said"

@@ -96,17 +96,24 @@ class Work:
         if done.resumption.chunks:
             pipeline.tally.resumed_at = done.resumption.chunks
             event("resumed", chunks=done.resumption.chunks, again=len(done.redo))
-        pipeline.tally.chunks = done.resumption.chunks - len(done.redo)
-        if done.whole:
-            pipeline.tally.mode = done.mode
-            certificate = Certificate.load(done.resumption.certificate)
-            pipeline.tally.integrity = certificate.to_integrity(float(done.resumption.end))
+            self._take_over(done)
         await pipeline.run(
             lambda: self._cut(done.resumption),
             done,
             # Who reads a film over and over gets nowhere.
             lambda: min(file.bytes_read, READ_AGAIN * file.size_bytes),
         )
+
+    def _take_over(self, done: Done) -> None:
+        """Count what earlier attempts have done, but for what is about to be announced again."""
+        tally = self.pipeline.tally
+        certificate = Certificate.load(done.resumption.certificate)
+        again = sum(chunk.size_bytes for chunk in done.redo)
+        tally.chunks = done.resumption.chunks - len(done.redo)
+        tally.size_bytes = certificate.size_bytes - again
+        if done.whole:
+            tally.mode = done.mode
+            tally.integrity = certificate.to_integrity(float(done.resumption.end))
 
     def to_outcome(self, error: ChunkerError | None) -> Outcome:
         """The account, whatever way it ended."""

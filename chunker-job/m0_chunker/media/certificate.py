@@ -26,7 +26,7 @@ class ChunkFacts:
         read: packets of each stream that the film gave for this chunk.
         written: packets of each stream that its index has.
         repeated: of those, how many of each stream are in the next chunk as well (overlap).
-        size_bytes: of its media data.
+        size_bytes: of the whole file.
         sha256: of all its bytes, raw.
         gap_s: longest stretch without a picture (without sound in a film without pictures).
         shift_s: how far its start, or the next one's, is behind its nominal time.

@@ -37,7 +37,7 @@ MAX_NOTES = 5
 _KEYS_LOOKED_AT = 20
 
 
-def unspliceable(film: Film) -> str | None:  # noqa: PLR0911 - a list of reasons
+def unspliceable(film: Film) -> str | None:
     """Why a film can't be cut in this way; None: it can."""
     video = film.video
     if video is None:

@@ -23,12 +23,10 @@ class Sealed:
     Attributes:
         chunk: to be stored.
         tracks: as its index has them, in the order given.
-        payload_bytes: length of its media data.
     """
 
     chunk: Chunk
     tracks: list[Written]
-    payload_bytes: int
 
 
 def seal(
@@ -85,4 +83,4 @@ def seal(
         body,
         "" if next_start is None else str(next_start),
     )
-    return Sealed(chunk, written, spool.size)
+    return Sealed(chunk, written)

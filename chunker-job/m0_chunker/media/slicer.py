@@ -281,7 +281,7 @@ class Slicer:
             read=[after - first for first, after in part.parts],
             written=written,
             repeated=part.repeated,
-            size_bytes=sealed.payload_bytes,
+            size_bytes=sealed.chunk.size_bytes,
             sha256=bytes.fromhex(sealed.chunk.sha256),
             gap_s=max(reference.deltas.between(first, after).values) / reference.timescale,
             shift_s=float(part.shift),

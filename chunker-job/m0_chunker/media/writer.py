@@ -250,7 +250,7 @@ class ChunkWriter:
             read=[len(samples.sizes) for samples in self._samples],
             written=written,
             repeated=list(repeated),
-            size_bytes=sealed.payload_bytes,
+            size_bytes=sealed.chunk.size_bytes,
             sha256=bytes.fromhex(sealed.chunk.sha256),
             gap_s=gap_s,
             shift_s=float(following.shift) if following else 0.0,

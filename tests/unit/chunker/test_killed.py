@@ -130,6 +130,11 @@ def test_shot_and_started_again_it_ends_as_if_undisturbed(undisturbed_run, shot)
         assert attempt.chunk_ids == sorted(attempt.chunk_ids)
     announced = {number for attempt in attempts for number in attempt.chunk_ids}
     assert announced == set(by_id), "chunks that nobody was told of"
+    outcome = json.loads((directory / "termination-log").read_text())
+    sizes = [
+        len((directory / "out" / f"chunk_{at + 1:03d}.mp4").read_bytes()) for at in range(CHUNKS)
+    ]
+    assert (outcome["chunks"], outcome["size_bytes"]) == (CHUNKS, sum(sizes))
 
 
 def test_shot_and_started_again_it_leaves_nothing_else_behind(undisturbed_run, shot):

@@ -8,19 +8,17 @@ cutter is a stream of chunks: nothing here needs to know how many there will be.
 import asyncio
 import hashlib
 import io
-import resource as resource_usage
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from m0_contract.chunk import ChunkMessage, Progress
 from m0_contract.errors import ErrorCode
 from m0_contract.keys import ObjectUrl, cache_url, chunk_filename, chunk_url
-from m0_contract.outcome import Integrity, Outcome
 from m0_contract.request import VideoRequest
 
 from m0_chunker.adapters.announcer import Announcer
@@ -31,6 +29,7 @@ from m0_chunker.logs import event
 from m0_chunker.media.mp4.boxes import read_exactly
 from m0_chunker.resume import NOTHING, Done, Imprint, StoredChunk
 from m0_chunker.storage.base import ObjectInfo, Store
+from m0_chunker.tally import Tally
 
 _Stored = asyncio.Queue[tuple[Chunk | StoredChunk, asyncio.Task[None]] | None]
 _END = None
@@ -54,51 +53,6 @@ class Places:
     cache_container: str
     store: Store
     ttl_hours: float
-
-
-@dataclass
-class Tally:
-    """How far it has come; what the outcome says when it ends, whatever way.
-
-    Attributes:
-        chunks: announced.
-        done_s: seconds of the film in them.
-        size_bytes: of them, counted once.
-        mode: `copy` or `transcode`.
-        total_s: the film's length as its header says, seconds.
-        integrity: set by the cutter at its end.
-        resumed_at: chunks that earlier attempts had finished.
-        first_chunk_s: seconds from the start to the first message.
-    """
-
-    chunks: int = 0
-    done_s: float = 0.0
-    size_bytes: int = 0
-    mode: str | None = None
-    total_s: float | None = None
-    integrity: Integrity | None = None
-    resumed_at: int | None = None
-    first_chunk_s: float | None = None
-    started: float = field(default_factory=time.monotonic)
-
-    def to_outcome(self, error: ChunkerError | None, **receipt: object) -> Outcome:
-        """The account for the operator."""
-        return Outcome(
-            chunks=self.chunks,
-            duration_s=self.done_s,
-            size_bytes=self.size_bytes,
-            mode=self.mode,
-            failure=error.to_failure() if error else None,
-            integrity=None if error else self.integrity,
-            receipt={
-                "first_chunk_s": self.first_chunk_s,
-                "resumed_at": self.resumed_at,
-                "peak_rss_bytes": resource_usage.getrusage(resource_usage.RUSAGE_SELF).ru_maxrss
-                * 1024,
-                "cpu_s": round(time.process_time(), 3),
-                **receipt,
-            },
-        )
 
 
 class Pipeline:

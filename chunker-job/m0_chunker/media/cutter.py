@@ -16,8 +16,9 @@ from m0_chunker.errors import ChunkerError
 from m0_chunker.media.certificate import Certificate
 from m0_chunker.media.feed import CopyFeed, PacketFeed
 from m0_chunker.media.mp4.boxes import read_exactly
-from m0_chunker.media.mp4.index import TrackIndex, UnsuitableIndexError, is_quicktime, read_index
+from m0_chunker.media.mp4.index import UnsuitableIndexError, is_quicktime, read_index
 from m0_chunker.media.mp4.template import TrackTemplate, borrow_template, read_template
+from m0_chunker.media.mp4.track import TrackIndex
 from m0_chunker.media.slicer import Slicer
 from m0_chunker.media.source import Film, Limits, check_end, no_pictures
 from m0_chunker.media.splitter import Splitter

@@ -17,8 +17,10 @@ from m0_chunker.chunk import Chunk
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.certificate import ChunkFacts
 from m0_chunker.media.mp4.build import ChunkTrack
-from m0_chunker.media.mp4.index import REORDER, TrackIndex, UnsuitableIndexError
+from m0_chunker.media.mp4.index import UnsuitableIndexError
+from m0_chunker.media.mp4.lookup import KeyFrames, runs_between
 from m0_chunker.media.mp4.template import TrackTemplate, without_priming
+from m0_chunker.media.mp4.track import REORDER, TrackIndex
 from m0_chunker.media.seal import Sealed, seal
 from m0_chunker.media.source import Film
 from m0_chunker.media.splitter import OUTLAST
@@ -78,7 +80,7 @@ class Slicer:
         self._film, self._tracks, self._templates = film, tracks, templates
         self._plan, self._spooling, self._check = plan, spooling, check
         self._reference = tracks[film.reference]
-        self._keys = _KeyFrames(self._reference)
+        self._keys = KeyFrames(self._reference)
         for number, track in enumerate(tracks):
             if number != film.reference and track.offsets is not None:
                 raise UnsuitableIndexError("its sound is not in order")
@@ -200,7 +202,7 @@ class Slicer:
         runs: list[tuple[int, int, int, int]] = []
         tables: list[tuple[list[int], list[int], list[int]]] = []
         for slot, number in enumerate(used):
-            counts, offsets, lengths, descriptions = _runs(
+            counts, offsets, lengths, descriptions = runs_between(
                 self._tracks[number], *part.parts[number]
             )
             runs.extend(
@@ -295,42 +297,3 @@ class Slicer:
             return 0
         key, *others = reference.shown(first, min(first + REORDER, after))
         return sum(time < key for time in others)
-
-
-class _KeyFrames:
-    """Looks up key frames by presentation time."""
-
-    def __init__(self, track: TrackIndex) -> None:
-        self._track = track
-        self._samples: Sequence[int] | None = track.sync
-        if track.sync is None and track.offsets is not None:
-            self._samples = range(track.samples)
-        self._times = [track.pts(sample) for sample in self._samples or ()]
-        if any(map(int.__ge__, self._times, self._times[1:])):
-            raise UnsuitableIndexError("its key frames are out of order")
-
-    def first_at(self, tick: int) -> int | None:
-        """The first key frame shown at or after `tick`; None: there is none."""
-        if self._samples is None:
-            sample = self._track.first_at(tick)
-            return sample if sample < self._track.samples else None
-        at = bisect_left(self._times, tick)
-        return self._samples[at] if at < len(self._times) else None
-
-
-def _runs(
-    track: TrackIndex, first: int, after: int
-) -> tuple[list[int], list[int], list[int], list[int]]:
-    """(sample counts, offsets, lengths, descriptions) of the runs of samples `first` to `after`."""
-    low = bisect_left(track.run_firsts, first + 1) - 1
-    high = bisect_left(track.run_firsts, after)
-    firsts = [first, *track.run_firsts[low + 1 : high], after]
-    bounds = [track.ends[sample] for sample in firsts]
-    offsets = list(track.run_offsets[low:high])
-    offsets[0] += track.ends[first] - track.ends[track.run_firsts[low]]
-    return (
-        list(map(int.__sub__, firsts[1:], firsts)),
-        offsets,
-        list(map(int.__sub__, bounds[1:], bounds)),
-        list(track.run_descriptions[low:high]),
-    )

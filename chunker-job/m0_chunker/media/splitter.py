@@ -8,14 +8,12 @@ A chunk is begun as soon as a key frame may be its start. Whether enough follows
 of its own is known later; if the film ends before, the chunk before absorbs it.
 """
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, pairwise
 from math import ceil
-from typing import Any
 
 from m0_contract.errors import ErrorCode
 
@@ -23,18 +21,15 @@ from m0_chunker.chunk import Chunk
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.certificate import ChunkFacts
 from m0_chunker.media.feed import Packet, PacketFeed
-from m0_chunker.media.mp4.template import borrow_template
 from m0_chunker.media.normalise import Normalise, choose_normalise
 from m0_chunker.media.router import SKEW_S, Router
+from m0_chunker.media.shape import shape_of, usual_duration
 from m0_chunker.media.spool import Spooling
-from m0_chunker.media.writer import BATCH_BYTES, ChunkWriter, StreamShape
+from m0_chunker.media.writer import BATCH_BYTES, ChunkWriter
 from m0_chunker.plan import CutPlan, Resumption
 
 OUTLAST = Fraction(1)
 """Sound that goes on this much longer than the pictures moves the film's end, seconds."""
-
-FINE_TICKS = 10_000
-"""Ticks a second in a chunk, at least."""
 
 
 class Splitter:
@@ -284,41 +279,3 @@ class Splitter:
         ]
         own = ends[self._reference]
         return max(ends) if max(ends) > own + OUTLAST else own
-
-
-def shape_of(stream: Any, packet: Packet = None) -> StreamShape:
-    """What the writer must know of a stream; its template needs a packet of it."""
-    base = Fraction(stream.time_base)
-    name = stream.codec_context.name
-    bits = re.fullmatch(r"pcm_[a-z]+?(\d+)?(?:[lb]e)?", name)
-    frame_bytes = 0
-    if bits:
-        frame_bytes = int(bits[1] or 8) // 8 * stream.codec_context.layout.nb_channels
-    # Coarse ticks (1 ms in Matroska, a whole frame in AVI) could not say where a cut is, and
-    # libav takes the ticks that an edit list hides of sound for samples.
-    timescale = base.denominator * -(-FINE_TICKS // base.denominator)
-    if stream.type == "audio":
-        timescale = stream.codec_context.sample_rate
-    return StreamShape(
-        timescale=timescale,
-        base=base,
-        template=None if packet is None else borrow_template(stream, packet),
-        frame_bytes=frame_bytes,
-        sample_rate=stream.codec_context.sample_rate if bits else 0,
-        priming=0 if packet is None else _priming(stream, packet),
-    )
-
-
-def _priming(stream: Any, packet: Packet) -> int:
-    """How much of its first packet's sound a container says to skip, samples."""
-    if stream.type != "audio" or not packet.has_sidedata("skip_samples"):
-        return 0
-    return int.from_bytes(bytes(packet.get_sidedata("skip_samples"))[:4], "little")
-
-
-def usual_duration(stream: Any) -> int:
-    """How long a packet lasts that doesn't say so, ticks."""
-    context, base = stream.codec_context, Fraction(stream.time_base)
-    if stream.type == "audio":
-        return max(round(Fraction(context.frame_size or 1024, context.sample_rate) / base), 1)
-    return max(round(1 / (stream.average_rate or Fraction(25)) / base), 1)

@@ -12,41 +12,13 @@ from m0_contract.errors import Stage
 from m0_chunker.errors import from_os_error
 from m0_chunker.media.certificate import ChunkFacts
 from m0_chunker.media.mp4.build import ChunkTrack
-from m0_chunker.media.mp4.index import REORDER
 from m0_chunker.media.mp4.runs import Runs
-from m0_chunker.media.mp4.template import TrackTemplate, without_priming
+from m0_chunker.media.mp4.template import without_priming
+from m0_chunker.media.mp4.track import REORDER
 from m0_chunker.media.normalise import Normalise
 from m0_chunker.media.seal import Sealed, seal
+from m0_chunker.media.shape import StreamShape
 from m0_chunker.media.spool import Spooling
-
-
-@dataclass(frozen=True, slots=True)
-class StreamShape:
-    """What the writer must know of a stream.
-
-    Attributes:
-        timescale: ticks a second in the chunk.
-        base: seconds in a tick of the stream's packets.
-        template: None until its first packet has come.
-        frame_bytes: of uncompressed sound, bytes of one sample of all channels; else 0.
-        sample_rate: of uncompressed sound.
-        priming: what an encoder put before the sound proper, ticks of the chunk.
-    """
-
-    timescale: int
-    base: Fraction
-    template: TrackTemplate | None
-    frame_bytes: int = 0
-    sample_rate: int = 0
-    priming: int = 0
-
-    def rescale(self, times: Sequence[int]) -> list[int]:
-        """The stream's ticks as the chunk's, to the nearest."""
-        factor = self.base * self.timescale
-        over, under = factor.numerator, factor.denominator
-        if under == 1:
-            return list(times) if over == 1 else [time * over for time in times]
-        return [(2 * time * over + under) // (2 * under) for time in times]
 
 
 @dataclass

@@ -17,9 +17,10 @@ from m0_chunker.errors import ChunkerError
 from m0_chunker.media.avc import ParameterSets, add_parameter_sets
 from m0_chunker.media.certificate import Certificate, ChunkFacts
 from m0_chunker.media.mp4.boxes import BoxError, box, find, full_box
-from m0_chunker.media.mp4.index import Steps, TrackIndex, _read_steps
+from m0_chunker.media.mp4.index import _read_steps
 from m0_chunker.media.mp4.runs import Runs
 from m0_chunker.media.mp4.template import TrackTemplate
+from m0_chunker.media.mp4.track import Steps, TrackIndex
 from m0_chunker.media.mp4.verify import read_written
 from m0_chunker.media.normalise import lengths_for_start_codes, without_adts
 from m0_chunker.media.router import Router

@@ -1,0 +1,53 @@
+"""How far a video has come, and the account of it that is left when it ends, whatever way."""
+
+import resource
+import time
+from dataclasses import dataclass, field
+
+from m0_contract.outcome import Integrity, Outcome
+
+from m0_chunker.errors import ChunkerError
+
+
+@dataclass
+class Tally:
+    """How far it has come; what the outcome says when it ends, whatever way.
+
+    Attributes:
+        chunks: announced.
+        done_s: seconds of the film in them.
+        size_bytes: of them, counted once.
+        mode: `copy` or `transcode`.
+        total_s: the film's length as its header says, seconds.
+        integrity: set by the cutter at its end.
+        resumed_at: chunks that earlier attempts had finished.
+        first_chunk_s: seconds from the start to the first message.
+    """
+
+    chunks: int = 0
+    done_s: float = 0.0
+    size_bytes: int = 0
+    mode: str | None = None
+    total_s: float | None = None
+    integrity: Integrity | None = None
+    resumed_at: int | None = None
+    first_chunk_s: float | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    def to_outcome(self, error: ChunkerError | None, **receipt: object) -> Outcome:
+        """The account for the operator."""
+        return Outcome(
+            chunks=self.chunks,
+            duration_s=self.done_s,
+            size_bytes=self.size_bytes,
+            mode=self.mode,
+            failure=error.to_failure() if error else None,
+            integrity=None if error else self.integrity,
+            receipt={
+                "first_chunk_s": self.first_chunk_s,
+                "resumed_at": self.resumed_at,
+                "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                "cpu_s": round(time.process_time(), 3),
+                **receipt,
+            },
+        )

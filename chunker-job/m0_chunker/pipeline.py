@@ -7,7 +7,6 @@ cutter is a stream of chunks: nothing here needs to know how many there will be.
 
 import asyncio
 import hashlib
-import io
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,13 +25,16 @@ from m0_chunker.adapters.database import Database
 from m0_chunker.chunk import Chunk, ChunkBody
 from m0_chunker.errors import ChunkerError, StoppedError
 from m0_chunker.logs import event
-from m0_chunker.media.mp4.boxes import read_exactly
+from m0_chunker.media.spool import Spooling
 from m0_chunker.resume import NOTHING, Done, Imprint, StoredChunk
 from m0_chunker.storage.base import ObjectInfo, Store
 from m0_chunker.tally import Tally
 
 _Stored = asyncio.Queue[tuple[Chunk | StoredChunk, asyncio.Task[None]] | None]
 _END = None
+
+COPY_BYTES = 2**20
+ON_DISK = Spooling(None, 0)
 
 WATCH_S = 2.0
 """Seconds between two looks at whether the cutter still gets on."""
@@ -66,6 +68,7 @@ class Pipeline:
         announcer: Announcer,
         *,
         uploads: int,
+        spooling: Spooling = ON_DISK,
         stall_s: float = 120.0,
         resource: str | None = None,
         attempt: int = 1,
@@ -76,6 +79,7 @@ class Pipeline:
         database: records them.
         announcer: announces them.
         uploads: chunks between the cutter and their announcement, at most.
+        spooling: where a chunk is kept that must be read back from the store.
         stall_s: give up when the cutter is silent for so long, seconds.
         resource: the VideoChunkJob's name, for progress; None sends none.
         attempt: of the Job.
@@ -90,6 +94,7 @@ class Pipeline:
         )
         self.tally = Tally()
         self.imprint = Imprint("", None, uploads)
+        self._spooling = spooling
         self._stop = threading.Event()
         self._stall_s = stall_s
         self._pulse: float | None = None
@@ -217,16 +222,29 @@ class Pipeline:
                 return
             if places.store.copy(persistent, cached, info):
                 return
-            with closing(places.store.open_source(persistent)) as file:
-                head = read_exactly(file, 0, chunk.size_bytes)
-            body = ChunkBody(head, io.BytesIO(), 0, 0)
-            if hashlib.sha256(head).hexdigest() != chunk.sha256:
-                raise ChunkerError(
-                    ErrorCode.INTEGRITY, f"{persistent} is not what its metadata say it is"
-                )
-            places.store.put(cached, body, info)
+            with closing(self._fetch(chunk)) as body:
+                places.store.put(cached, body, info)
 
         await self._blocking(work, chunk.chunk_id)
+
+    def _fetch(self, chunk: StoredChunk) -> ChunkBody:
+        """The bytes of a stored chunk, as they must be."""
+        persistent, _ = self.urls(chunk.chunk_id)
+        spool, digest = self._spooling.open(chunk.size_bytes), hashlib.sha256()
+        try:
+            with closing(self.places.store.open_source(persistent)) as file:
+                while data := file.read(COPY_BYTES):
+                    digest.update(data)
+                    spool.write(data)
+        except BaseException:
+            spool.close()
+            raise
+        if digest.hexdigest() != chunk.sha256:
+            spool.close()
+            raise ChunkerError(
+                ErrorCode.INTEGRITY, f"{persistent} is not what its metadata say it is"
+            )
+        return ChunkBody(b"", spool, 0, spool.size)
 
     async def _blocking(self, work: Callable[[], None], chunk_id: int) -> None:
         try:

@@ -78,6 +78,7 @@ class Work:
             _open_database(settings),
             await _open_announcer(settings, request, stack),
             uploads=settings.uploads,
+            spooling=Spooling(settings.scratch_dir, settings.spool_bytes),
             stall_s=settings.stall_s,
             resource=settings.resource,
             attempt=settings.attempt,

@@ -168,6 +168,15 @@ def test_a_copy_of_what_another_wrote_is_not_believed(each, place, make_store):
     assert not store.copy(source, target, make_info(SMALL))
 
 
+def test_a_later_attempt_copies_what_an_earlier_one_put(each, place, make_store):
+    container, store, later = place(each), make_store(each), make_store(each)
+    source, target = (container.sibling(container.container, key) for key in ("a", "b"))
+    store.put(source, make_body(SMALL), make_info(SMALL))
+    assert not later.copy(source, target, make_info(SMALL[::-1])), "that is another chunk"
+    assert later.copy(source, target, make_info(SMALL))
+    assert read_all(later.open_source(target)) == SMALL
+
+
 KEYS = [
     "plain.mp4",
     "ein Film ü.mp4",

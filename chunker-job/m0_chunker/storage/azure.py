@@ -184,6 +184,8 @@ class AzureStore:
     def copy(self, source: ObjectUrl, url: ObjectUrl, info: ObjectInfo) -> bool:
         """See `Store`; of the very blob that was put, which the service checked then."""
         etag, size = self._puts.pop(source, (None, 0))
+        if etag is None:
+            etag, size = self._find_put(source, info)
         if etag is None or size > COPY_LIMIT_BYTES:
             return False
         target = self._blob(url)
@@ -202,6 +204,16 @@ class AzureStore:
         except AzureError:
             return False  # whatever it is, `put` will say it better, or succeed
         return bool(answer.get("copy_status") == "success" and copied.size == size)
+
+    def _find_put(self, url: ObjectUrl, info: ObjectInfo) -> tuple[str | None, int]:
+        """(ETag, size) of a blob that an earlier attempt put, if it is the one that is meant."""
+        try:
+            found = self.head(url)
+        except ChunkerError:
+            return None, 0
+        if found is None or found.metadata.get("m0-sha256") != info.sha256:
+            return None, 0
+        return found.etag, found.size_bytes
 
     def list(self, prefix: ObjectUrl) -> Iterator[Listed]:
         """See `Store`."""

@@ -162,7 +162,7 @@ class S3Store:
 
     def copy(self, source: ObjectUrl, url: ObjectUrl, info: ObjectInfo) -> bool:
         """See `Store`; believed when the store names our SHA-256, or the ETag of our PUT."""
-        put = self._etags.pop(source, None)
+        put = self._etags.pop(source, None) or self._etag_of(source, info)
         try:
             answer = self.client.copy_object(
                 Bucket=url.container,
@@ -183,6 +183,16 @@ class S3Store:
             return bool(digest == base64.b64encode(bytes.fromhex(info.sha256)).decode())
         # Some servers forget the quotes around this one.
         return put is not None and str(result.get("ETag")).strip('"') == put.strip('"')
+
+    def _etag_of(self, url: ObjectUrl, info: ObjectInfo) -> str | None:
+        """Of an object that an earlier attempt put, if it is the one that is meant."""
+        try:
+            found = self.head(url)
+        except ChunkerError:
+            return None
+        if found is None or found.metadata.get("m0-sha256") != info.sha256:
+            return None
+        return found.etag
 
     def list(self, prefix: ObjectUrl) -> Iterator[Listed]:
         """See `Store`."""

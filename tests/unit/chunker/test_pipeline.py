@@ -4,11 +4,14 @@ import asyncio
 import hashlib
 import io
 import threading
+from fractions import Fraction
 
 import pytest
 from m0_chunker.chunk import Chunk, ChunkBody
 from m0_chunker.errors import ChunkerError
 from m0_chunker.pipeline import Pipeline, Places
+from m0_chunker.plan import Resumption
+from m0_chunker.resume import Done, StoredChunk
 from m0_contract.errors import ErrorCode
 from m0_contract.keys import ObjectUrl
 from m0_contract.request import VideoRequest
@@ -154,3 +157,44 @@ async def test_a_failing_cutter_still_lets_earlier_chunks_out():
     with pytest.raises(ChunkerError) as caught:
         await pipeline.run(cut)
     assert caught.value.code is ErrorCode.SOURCE_CORRUPT
+
+
+class Earlier(World):
+    """A store that an earlier attempt has put a chunk into, and that can't copy."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__()
+        self.content = content
+
+    def open_source(self, _url):
+        return io.BytesIO(self.content)
+
+    def head(self, _url):
+        return None
+
+
+def done(content: bytes) -> Done:
+    digest = hashlib.sha256(content).hexdigest()
+    chunk = StoredChunk(1, 0.0, 10.0, digest, len(content))
+    return Done(Resumption(1, Fraction(10), ""), (chunk,), same_run=True, whole=True)
+
+
+async def test_what_cannot_be_copied_is_read_back_and_put():
+    world = Earlier(b"a chunk " * 1000)
+    await make_pipeline(world).run(lambda: iter(()), done(world.content))
+    assert world.log == [
+        ("put", "s3://cache/temp/101/chunk_001.mp4"),
+        ("row", "1"),
+        ("message", "1"),
+        ("progress", "1"),
+    ]
+
+
+async def test_what_is_not_what_it_was_is_not_announced():
+    world = Earlier(b"a chunk " * 1000)
+    before = done(world.content)
+    world.content = world.content[::-1]
+    with pytest.raises(ChunkerError) as caught:
+        await make_pipeline(world).run(lambda: iter(()), before)
+    assert caught.value.code is ErrorCode.INTEGRITY
+    assert world.log == []

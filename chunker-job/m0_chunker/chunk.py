@@ -2,8 +2,11 @@
 
 import io
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
+
+PIECE_BYTES = 2**20
 
 
 class Readable(Protocol):
@@ -100,6 +103,20 @@ class ChunkBody(BodyView):
                 rest = self._spool.read(size - len(data))
             data = data + rest if data else rest
         return data
+
+    def buffers(self) -> Iterator[bytes]:
+        """All of it, in the pieces that it is kept in: nothing is copied.
+
+        Only for one reader at a time, and none through a `view` beside it.
+        """
+        yield self._head
+        pieces = getattr(self._spool, "buffers", None)
+        if pieces is not None and not self._spool_offset:
+            yield from pieces()
+            return
+        view = self.view(len(self._head))
+        while data := view.read(PIECE_BYTES):
+            yield data
 
     def close(self) -> None:
         """Release the bytes, wherever they are."""

@@ -160,7 +160,8 @@ def ours(port: int, film: Film, duration_s: float, wire: Wire) -> Remote:
         }
         source = f"s3://{BUCKET}/{film.path.name}"
         how = {"chunk_duration": duration_s}
-        command = chunker_command(scratch, source, "out", CACHE, **how)
+        # A place of its own each time: what an earlier run has stored would not be cut again.
+        command = chunker_command(scratch, source, f"out-{scratch.name}", CACHE, **how)
         cost = run(command, env=chunker_env(scratch, **environment), scratch=scratch)
         traffic = proxy.traffic
     return Remote(cost, traffic, cost.first_line_s or 0.0, cost.wall_s, cost.scratch_bytes)

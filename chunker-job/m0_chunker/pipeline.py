@@ -10,7 +10,8 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -30,11 +31,14 @@ from m0_chunker.resume import NOTHING, Done, Imprint, StoredChunk
 from m0_chunker.storage.base import ObjectInfo, Store
 from m0_chunker.tally import Tally
 
-_Stored = asyncio.Queue[tuple[Chunk | StoredChunk, asyncio.Task[None]] | None]
+_Stored = asyncio.Queue[tuple[Chunk | StoredChunk, Future[None]] | None]
 _END = None
 
 COPY_BYTES = 2**20
 ON_DISK = Spooling(None, 0)
+
+STOP_S = 0.2
+"""Seconds between two looks at whether a waiting cutter is still wanted."""
 
 WATCH_S = 2.0
 """Seconds between two looks at whether the cutter still gets on."""
@@ -86,7 +90,7 @@ class Pipeline:
         """
         self._request, self.places = request, places
         self._database, self._announcer = database, announcer
-        self._slots = asyncio.Semaphore(uploads)
+        self._slots = threading.Semaphore(uploads)
         self._resource, self._attempt = resource, attempt
         self._first_urls = (
             chunk_url(places.destination, 1),
@@ -116,22 +120,24 @@ class Pipeline:
             ChunkerError: the first failure; chunks announced before it stay.
         """
         stored: _Stored = asyncio.Queue()
+        workers = ThreadPoolExecutor(self.imprint.window, thread_name_prefix="store")
         try:
             async with asyncio.TaskGroup() as group:
                 watching = group.create_task(self._watch(progress))
                 group.create_task(self._announce_all(stored))
                 for chunk in done.redo:
-                    await self._slots.acquire()
-                    restoring = self._restore(chunk, keep=done.same_run)
-                    stored.put_nowait((chunk, group.create_task(restoring)))
+                    await asyncio.to_thread(self._take_slot)
+                    restoring = workers.submit(self._restore, chunk, keep=done.same_run)
+                    stored.put_nowait((chunk, restoring))
                 if not done.whole:
-                    await self._cut_all(cut, stored, group)
+                    await self._cut_all(cut, stored, workers)
                 stored.put_nowait(_END)
                 watching.cancel()
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
         finally:
             self._stop.set()
+            workers.shutdown(wait=False, cancel_futures=True)
 
     async def _watch(self, progress: Callable[[], int]) -> None:
         """End it when the cutter neither gets on nor waits for us: a film can be a trap."""
@@ -148,17 +154,9 @@ class Pipeline:
                 )
 
     async def _cut_all(
-        self,
-        cut: Callable[[], Iterator[Chunk]],
-        stored: _Stored,
-        group: asyncio.TaskGroup,
+        self, cut: Callable[[], Iterator[Chunk]], stored: _Stored, workers: ThreadPoolExecutor
     ) -> None:
         loop = asyncio.get_running_loop()
-
-        async def hand_over(chunk: Chunk) -> None:
-            # Here the cutter waits, with one chunk in its hands, when it is ahead.
-            await self._slots.acquire()
-            stored.put_nowait((chunk, group.create_task(self._store(chunk))))
 
         def pump() -> None:
             self._pulse = time.monotonic()
@@ -166,7 +164,12 @@ class Pipeline:
             try:
                 for chunk in chunks:
                     self._pulse = None
-                    asyncio.run_coroutine_threadsafe(hand_over(chunk), loop).result()
+                    # Here the cutter waits, with one chunk in its hands, when it is ahead. It
+                    # starts the upload itself: a way over the loop would cost two more threads'
+                    # waking up a chunk.
+                    self._take_slot()
+                    storing = workers.submit(self._store, chunk)
+                    loop.call_soon_threadsafe(stored.put_nowait, (chunk, storing))
                     self.check_stop()
             finally:
                 self._pulse = None
@@ -178,6 +181,16 @@ class Pipeline:
             self._stop.set()
             raise
 
+    def _take_slot(self) -> None:
+        """Wait until one chunk less is on its way; in a thread.
+
+        Raises:
+            StoppedError: nobody waits for its chunks any more.
+        """
+        while not self._slots.acquire(timeout=STOP_S):
+            if self._stop.is_set():
+                raise StoppedError
+
     def check_stop(self) -> None:
         """Called by the cutter now and then.
 
@@ -188,44 +201,34 @@ class Pipeline:
         if self._stop.is_set():
             raise StoppedError
 
-    async def _store(self, chunk: Chunk) -> None:
+    def _store(self, chunk: Chunk) -> None:
         """Both objects of a chunk, persistent first, so that the cache may copy it."""
-        places = self.places
+        store = self.places.store
         persistent, cached = self.urls(chunk.chunk_id)
         info = ObjectInfo(chunk.sha256, self.imprint.metadata(chunk, self.tally.mode))
         cache_info = self._cache_info(chunk)
+        with closing(chunk.body) as body, _naming(chunk.chunk_id):
+            store.put(persistent, body, info)
+            if not store.copy(persistent, cached, cache_info):
+                store.put(cached, body, cache_info)
 
-        def work() -> None:
-            places.store.put(persistent, chunk.body, info)
-            if not places.store.copy(persistent, cached, cache_info):
-                places.store.put(cached, chunk.body, cache_info)
-
-        try:
-            await self._blocking(work, chunk.chunk_id)
-        finally:
-            chunk.body.close()
-
-    async def _restore(self, chunk: StoredChunk, *, keep: bool) -> None:
+    def _restore(self, chunk: StoredChunk, *, keep: bool) -> None:
         """The cached object of a chunk whose persistent one is there already.
 
         Args:
             chunk: which.
             keep: one that is there is as good as new.
         """
-        places = self.places
+        store = self.places.store
         persistent, cached = self.urls(chunk.chunk_id)
         info = self._cache_info(chunk)
-
-        def work() -> None:
-            found = places.store.head(cached) if keep else None
+        with _naming(chunk.chunk_id):
+            found = store.head(cached) if keep else None
             if found is not None and found.metadata.get("m0-sha256") == chunk.sha256:
                 return
-            if places.store.copy(persistent, cached, info):
-                return
-            with closing(self._fetch(chunk)) as body:
-                places.store.put(cached, body, info)
-
-        await self._blocking(work, chunk.chunk_id)
+            if not store.copy(persistent, cached, info):
+                with closing(self._fetch(chunk)) as body:
+                    store.put(cached, body, info)
 
     def _fetch(self, chunk: StoredChunk) -> ChunkBody:
         """The bytes of a stored chunk, as they must be."""
@@ -245,13 +248,6 @@ class Pipeline:
                 ErrorCode.INTEGRITY, f"{persistent} is not what its metadata say it is"
             )
         return ChunkBody(b"", spool, 0, spool.size)
-
-    async def _blocking(self, work: Callable[[], None], chunk_id: int) -> None:
-        try:
-            await asyncio.to_thread(work)
-        except ChunkerError as error:
-            error.chunk_id = error.chunk_id or chunk_id
-            raise
 
     def urls(self, chunk_id: int) -> tuple[ObjectUrl, ObjectUrl]:
         """(persistent, cached) object of a chunk."""
@@ -273,14 +269,11 @@ class Pipeline:
     async def _announce_all(self, stored: _Stored) -> None:
         while (entry := await stored.get()) is not _END:
             chunk, storing = entry
-            await storing
+            await asyncio.wrap_future(storing)
             message = self._build_message(chunk)
-            try:
+            with _naming(chunk.chunk_id):
                 await self._database.record(message)
                 await self._announcer.announce(message)
-            except ChunkerError as error:
-                error.chunk_id = error.chunk_id or chunk.chunk_id
-                raise
             await self._count(chunk)
             self._slots.release()
 
@@ -327,6 +320,16 @@ class Pipeline:
                 size_bytes=tally.size_bytes,
             )
             await self._announcer.report(progress)
+
+
+@contextmanager
+def _naming(chunk_id: int) -> Iterator[None]:
+    """A failure says which chunk it is about."""
+    try:
+        yield
+    except ChunkerError as error:
+        error.chunk_id = error.chunk_id or chunk_id
+        raise
 
 
 def _first(errors: BaseExceptionGroup) -> BaseException:

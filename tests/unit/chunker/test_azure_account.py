@@ -114,7 +114,7 @@ def test_a_copy_by_workload_identity_authorizes_its_source(account, monkeypatch)
             return {"copy_status": "success"}
 
         def get_blob_properties(self):
-            return SimpleNamespace(size=3)
+            return SimpleNamespace(size=3, etag="F", metadata={"m0_sha256": "another's"})
 
     monkeypatch.setattr(store, "_blob", lambda _url: Blob())
     first, second = ObjectUrl("az", "", "a", "b"), ObjectUrl("az", "", "c", "d")

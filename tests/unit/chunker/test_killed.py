@@ -186,11 +186,12 @@ def test_another_films_chunks_in_the_way_are_replaced(
     assert stored(tmp_path) == files
 
 
-@pytest.mark.parametrize("chunks", [0, 1, 40])
-def test_sigterm_ends_as_disrupted_within_five_seconds(start_chunker, film, tmp_path, chunks):
-    process = start_chunker(film, 1)
+def stop(start_chunker_in, film, directory: Path, chunks: int) -> tuple[dict, list[dict], str]:
+    """SIGTERM when so many chunks are there → outcome, messages, stderr."""
+    directory.mkdir()
+    process = start_chunker_in(directory, film, 1)
     if chunks:
-        wait_for_chunks(process, tmp_path, chunks)
+        wait_for_chunks(process, directory, chunks)
     else:
         assert "source opened" in process.stderr.readline()
     started = time.monotonic()
@@ -198,9 +199,19 @@ def test_sigterm_ends_as_disrupted_within_five_seconds(start_chunker, film, tmp_
     stdout, stderr = process.communicate(timeout=30)
     assert time.monotonic() - started < 5
     assert process.returncode == 143, stderr
-    outcome = json.loads((tmp_path / "termination-log").read_text())
+    outcome = json.loads((directory / "termination-log").read_text())
+    return outcome, read_messages(stdout), stderr
+
+
+@pytest.mark.parametrize("chunks", [0, 1, 40])
+def test_sigterm_ends_as_disrupted_within_five_seconds(start_chunker_in, film, tmp_path, chunks):
+    for attempt in range(5):  # on a busy machine the signal may come when all is done
+        directory = tmp_path / str(attempt)
+        outcome, messages, stderr = stop(start_chunker_in, film, directory, chunks)
+        if len(messages) < CHUNKS:
+            break
     assert outcome["failure"]["code"] == "DISRUPTED"
-    assert outcome["chunks"] == len(read_messages(stdout)) < CHUNKS
+    assert outcome["chunks"] == len(messages) < CHUNKS
     assert "Traceback" not in stderr
-    assert list((tmp_path / "scratch").iterdir()) == []
-    assert not [name for name in stored(tmp_path) if Path(name).name.startswith(".")]
+    assert list((directory / "scratch").iterdir()) == []
+    assert not [name for name in stored(directory) if Path(name).name.startswith(".")]

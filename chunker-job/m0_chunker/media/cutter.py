@@ -136,16 +136,18 @@ class Cutter:
         position = file.tell()
         try:
             tracks = read_index(file, file.size_bytes, [each.id for each in film.streams])
-            templates = [self._describe(*each) for each in zip(film.streams, tracks, strict=True)]
+            foreign = is_quicktime(file, file.size_bytes)
+            templates = [
+                self._borrow(stream, track) if foreign else read_template(track.trak)
+                for stream, track in zip(film.streams, tracks, strict=True)
+            ]
         finally:
             file.seek(position)  # libav, should it read on, believes to be there
         return Slicer(film, tracks, templates, plan, self.spooling, check=self.check)
 
-    def _describe(self, stream: Any, track: TrackIndex) -> TrackTemplate:
-        """MP4's own words, or what QuickTime's are in MP4."""
+    def _borrow(self, stream: Any, track: TrackIndex) -> TrackTemplate:
+        """What QuickTime's words for a track are in MP4, from its first packet."""
         file = self.film.file
-        if not is_quicktime(file, file.size_bytes):
-            return read_template(track.trak)
         first = av.Packet(read_exactly(file, track.run_offsets[0], track.sizes[0]))
         first.duration = track.deltas.values[0]
         return borrow_template(stream, first)

@@ -57,6 +57,7 @@ class Progress(BaseModel):
         done_s: seconds of the source covered so far.
         total_s: the source's duration in seconds; None when unknown.
         size_bytes: bytes of all chunks so far, counted once.
+        left_s: seconds until it is done, at the speed so far; None when unknown.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -67,3 +68,4 @@ class Progress(BaseModel):
     done_s: float
     total_s: float | None = None
     size_bytes: int = 0
+    left_s: float | None = None

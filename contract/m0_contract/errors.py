@@ -57,6 +57,11 @@ class ErrorCode(StrEnum):
     BAD_CONFIGURATION = "BAD_CONFIGURATION"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    IMAGE_PULL = "IMAGE_PULL"
+    UNSCHEDULABLE = "UNSCHEDULABLE"
+    POD_NOT_STARTED = "POD_NOT_STARTED"
+    NODE_LOST = "NODE_LOST"
+    KILLED = "KILLED"
     JOB_REFUSED = "JOB_REFUSED"
     JOB_LOST = "JOB_LOST"
     STOPPED = "STOPPED"
@@ -151,9 +156,28 @@ ERRORS: dict[ErrorCode, ErrorEntry] = {
     ErrorCode.BAD_CONFIGURATION: ErrorEntry(
         Stage.JOB, _P, "Correct the named setting of the deployment."
     ),
-    ErrorCode.OUT_OF_MEMORY: ErrorEntry(Stage.JOB, _T, "Raise the chunker's memory limit."),
+    ErrorCode.OUT_OF_MEMORY: ErrorEntry(
+        Stage.JOB, _T, "Raise chunker.memoryCap: each run had more memory, the last one all of it."
+    ),
     ErrorCode.DEADLINE_EXCEEDED: ErrorEntry(
         Stage.JOB, _P, "Raise the Job's deadline or ask for less work."
+    ),
+    ErrorCode.IMAGE_PULL: ErrorEntry(
+        Stage.JOB, _T, "Check chunker.image, imagePullSecrets and that the registry is reachable."
+    ),
+    ErrorCode.UNSCHEDULABLE: ErrorEntry(
+        Stage.JOB, _T, "Add a node that fits, or ask for less: chunker.resources, nodeSelector."
+    ),
+    ErrorCode.POD_NOT_STARTED: ErrorEntry(
+        Stage.JOB,
+        _T,
+        "See the message: a volume, Secret or setting of the pod is missing or wrong.",
+    ),
+    ErrorCode.NODE_LOST: ErrorEntry(
+        Stage.JOB, Verdict.DISRUPTED, "The node fell silent: it is tried again on another."
+    ),
+    ErrorCode.KILLED: ErrorEntry(
+        Stage.JOB, _T, "Something outside of M0 killed the chunker: look at its node."
     ),
     ErrorCode.JOB_REFUSED: ErrorEntry(
         Stage.JOB, _P, "The cluster refused the Job: see the message, correct the chart's values."

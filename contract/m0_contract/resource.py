@@ -44,12 +44,14 @@ class Origin(_Camel):
         headers: its AMQP headers, as far as JSON can hold them.
         priority: its priority, 0-9.
         received_at: RFC 3339, when the operator first took it.
+        lineage: ids of the dead letters that it is a replay of, oldest first.
     """
 
     body: str
     headers: dict[str, Any] = Field(default_factory=dict)
     priority: int = 0
     received_at: str = ""
+    lineage: tuple[str, ...] = ()
 
     @property
     def body_bytes(self) -> bytes:

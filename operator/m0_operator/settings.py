@@ -42,6 +42,8 @@ class OperatorSettings(QueueSettings):
         graphql_documents: directory whose `<mutation>.graphql` files replace ours.
         max_active_jobs: how many videos may be in the cluster unfinished; the queue holds
             the rest, so that priority stays with the broker and the backlog out of etcd.
+        max_active_jobs_file: a file with that number, read again and again: it wins.
+        finished_ttl_hours: how long a finished resource is kept; None for ever.
         handed_over_status: what the backend is told when all chunks are out.
         job_template_file: JSON of `JobTemplate`, rendered by the chart.
         resync_s: seconds between looks at everything, in case an event was missed.
@@ -56,6 +58,8 @@ class OperatorSettings(QueueSettings):
     graphql_token: SecretStr | None = None
     graphql_documents: Path | None = None
     max_active_jobs: int = Field(default=4, ge=1)
+    max_active_jobs_file: Path | None = None
+    finished_ttl_hours: float | None = Field(default=None, ge=0)
     handed_over_status: Literal["PROCESSING", "COMPLETED"] = "PROCESSING"
     job_template_file: Path
     resync_s: float = Field(default=60, gt=0)

@@ -96,10 +96,13 @@ class FakeCluster:
         self._strike("create_job", after=True)
         return created
 
-    async def delete_job(self, name: str, uid: str, resource: str) -> None:  # noqa: ARG002
+    async def delete_job(self, name: str, uid: str, resource: str, *, wait: bool) -> None:  # noqa: ARG002
         self._strike("delete_job")
         self.writes.append("delete_job")
-        self.jobs[name]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        if wait:
+            self.jobs[name]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        else:
+            del self.jobs[name]
 
     async def suspend_job(self, name: str, resource: str, *, suspend: bool) -> None:  # noqa: ARG002
         self._strike("suspend_job")

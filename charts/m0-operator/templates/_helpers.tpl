@@ -185,6 +185,7 @@ keys that it doesn't know.
   "resources" $chunker.resources
   "scratchSizeLimit" $chunker.scratchSizeLimit
   "backoffLimit" (int $chunker.backoffLimit)
+  "stuckPodSeconds" (int $chunker.stuckPodSeconds)
   "ttlSecondsAfterFinished" (int $chunker.ttlSecondsAfterFinished)
   "env" (concat $env $chunker.extraEnv)
   "envFrom" (concat $envFrom $chunker.extraEnvFrom | default list)
@@ -197,6 +198,7 @@ keys that it doesn't know.
   "extraVolumeMounts" $mounts
 -}}
 {{- with $chunker.activeDeadlineSeconds }}{{ $_ := set $template "activeDeadlineSeconds" (int .) }}{{ end -}}
+{{- with $chunker.memoryCap }}{{ $_ := set $template "memoryCap" . }}{{ end -}}
 {{- with $chunker.affinity }}{{ $_ := set $template "affinity" . }}{{ end -}}
 {{- with $chunker.priorityClassName }}{{ $_ := set $template "priorityClassName" . }}{{ end -}}
 {{- $template | toPrettyJson -}}

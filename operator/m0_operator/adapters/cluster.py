@@ -106,10 +106,10 @@ class KubernetesCluster:
         self._writes[resource] += 1
         return await self._request("POST", self._jobs, body=manifest)
 
-    async def delete_job(self, name: str, uid: str, resource: str) -> None:
-        """Delete this very one, in the foreground: it is gone when its pods are."""
+    async def delete_job(self, name: str, uid: str, resource: str, *, wait: bool) -> None:
+        """Delete this very one; with `wait` it is gone when its pods are, else at once."""
         self._writes[resource] += 1
-        await self._delete(f"{self._jobs}/{name}", uid, "Foreground")
+        await self._delete(f"{self._jobs}/{name}", uid, "Foreground" if wait else "Background")
 
     async def suspend_job(self, name: str, resource: str, *, suspend: bool) -> None:
         """Take its pod away, or let it have one again."""

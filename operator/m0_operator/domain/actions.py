@@ -15,12 +15,14 @@ class Policy:
 
     Attributes:
         backend: whether there is one to report to.
+        finished_ttl_s: seconds that a finished resource is kept; None for ever.
         handed_over: the backend status that means "all chunks are out".
     """
 
     template: JobTemplate
     backend: bool = True
     handed_over: Literal["PROCESSING", "COMPLETED"] = "PROCESSING"
+    finished_ttl_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +37,31 @@ class RemoveFinalizer:
 
 @dataclass(frozen=True, slots=True)
 class CreateJob:
-    """Start attempt number `attempt`."""
+    """Start attempt number `attempt`.
+
+    Attributes:
+        memory: its limit, where it is to be another than the template's.
+        retries: how many Jobs before it ended in a way that counts.
+        why: a sentence for people, for an attempt after the first.
+    """
 
     attempt: int
+    memory: str | None = None
+    retries: int = 0
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteJob:
-    """Stop the Job, and wait until its pod is gone."""
+    """Stop the Job.
+
+    Attributes:
+        wait: keep it until its pod is gone; else it goes at once, and the pod when it can.
+    """
 
     name: str
     uid: str
+    wait: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +95,11 @@ class ExpireJob:
     ttl_s: int
 
 
+@dataclass(frozen=True, slots=True)
+class DeleteResource:
+    """It is finished, has been told to all, and was kept for long enough."""
+
+
 Action = (
     AddFinalizer
     | RemoveFinalizer
@@ -88,6 +109,7 @@ Action = (
     | ReportBackend
     | PublishDeadLetter
     | ExpireJob
+    | DeleteResource
 )
 
 

@@ -6,8 +6,12 @@ from typing import Any, Literal
 from m0_contract.request import RequestError
 from m0_contract.resource import VideoChunkJobSpec
 
+from m0_operator.domain.deadletter import build_failure_id, is_letter_id
 from m0_operator.domain.observed import Resource
 from m0_operator.domain.status import ConditionType
+
+MAX_LINEAGE = 20
+"""Of a request that is replayed more often, the first replays are forgotten."""
 
 Verdict = Literal["duplicate", "conflict", "replace", "wait"]
 
@@ -25,6 +29,32 @@ def compare(existing: Resource, manifest: Mapping[str, Any]) -> Verdict:
         # Its dead letter may be on its way back to us before we have recorded it as sent.
         return "replace" if status.is_true(ConditionType.DEAD_LETTERED) else "wait"
     return "duplicate" if manifest and same_request(existing.spec, manifest) else "conflict"
+
+
+def was_replayed(existing: Resource, message_id: str) -> bool:
+    """Whether this very dead letter is behind an existing resource already.
+
+    Whoever replays a letter may do so twice: out of doubt, or because the first time ended
+    in a crash. The replay keeps the letter's id, so that the second one is known.
+    """
+    origin = existing.spec.origin
+    return bool(message_id) and origin is not None and message_id in origin.lineage
+
+
+def build_lineage(message_id: str, existing: Resource | None) -> tuple[str, ...]:
+    """The lineage of a request: of the one that it follows, with the letter that it replays.
+
+    Args:
+        message_id: the message's own.
+        existing: the failed resource that it replaces, if there is one.
+    """
+    before: tuple[str, ...] = ()
+    if existing is not None:
+        origin = existing.spec.origin
+        before = (*(origin.lineage if origin else ()), build_failure_id(existing.uid))
+    if is_letter_id(message_id) and message_id not in before:
+        before = (*before, message_id)
+    return before[-MAX_LINEAGE:]
 
 
 def may_be_echo(existing: Resource, manifest: Mapping[str, Any]) -> bool:

@@ -15,6 +15,7 @@ from m0_operator.domain.observed import Resource
 from m0_operator.domain.status import FailureStatus, Status, rfc3339
 
 _PREFIX = "x-m0-"
+_FAILED, _REFUSED = "m0-failed-", "m0-refused-"
 _FIRST_SEEN = "x-m0-first-seen-at"
 
 
@@ -82,7 +83,17 @@ def build_refusal_id(body: bytes, headers: Mapping[str, Any], message_id: str) -
     """
     digest = hashlib.sha256(body)
     digest.update(json.dumps([headers, message_id], sort_keys=True).encode())
-    return f"m0-refused-{digest.hexdigest()[:32]}"
+    return f"{_REFUSED}{digest.hexdigest()[:32]}"
+
+
+def build_failure_id(uid: str) -> str:
+    """The dead letter's id for a failed resource."""
+    return f"{_FAILED}{uid}"
+
+
+def is_letter_id(message_id: str) -> bool:
+    """Whether a message is a dead letter that somebody sent again."""
+    return message_id.startswith((_FAILED, _REFUSED))
 
 
 def _text(moment: datetime | str) -> str:
@@ -105,7 +116,7 @@ def build_dead_letter(
             first_seen_at=(origin.received_at if origin else "") or resource.created_at or now,
         ),
         priority=origin.priority if origin else 0,
-        message_id=f"m0-failed-{resource.uid}",
+        message_id=build_failure_id(resource.uid),
     )
 
 

@@ -5,7 +5,7 @@ the same state. It performs nothing. Each step below looks at one concern.
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from m0_contract.errors import ErrorCode
 from m0_contract.request import RequestError
@@ -16,6 +16,7 @@ from m0_operator.domain.actions import (
     CreateJob,
     Decision,
     DeleteJob,
+    DeleteResource,
     ExpireJob,
     Policy,
     RemoveFinalizer,
@@ -33,18 +34,17 @@ from m0_operator.domain.records import (
     record_rejection,
     record_success,
 )
+from m0_operator.domain.retries import next_job
 from m0_operator.domain.status import (
     ConditionType,
     FailureStatus,
-    ProgressStatus,
     Status,
     build_failure,
-    cap,
     rfc3339,
 )
+from m0_operator.domain.watching import never_started, record_run, record_wait
 
-MAX_JOBS = 3
-"""Jobs for one video, when Jobs vanish; a pod's own retries are the Job's matter."""
+DISK_TRIES = 2
 
 WAITING_REQUEUE_S = 10.0
 """A pod that can't start makes no event on its Job: look again."""
@@ -64,7 +64,7 @@ def decide(observed: Observed, policy: Policy, now: datetime) -> Decision:
         status = status.model_copy(update={"acknowledged": True})
     if not status.finished:
         status = status.model_copy(update={"observed_generation": resource.generation})
-        decision = _decide_running(observed, now, status)
+        decision = _decide_running(observed, policy, now, status)
     else:
         decision = Decision(status)
     newly_failed = decision.status.failed and not status.failed
@@ -72,7 +72,7 @@ def decide(observed: Observed, policy: Policy, now: datetime) -> Decision:
         *_finalizer_before(resource),
         *decision.actions,
         *due_effects(observed, decision.status, policy),
-        *_cleanup(observed, decision.status, policy),
+        *_cleanup(observed, decision.status, policy, now),
     )
     return replace(decision, actions=actions, record_first=newly_failed)
 
@@ -80,21 +80,21 @@ def decide(observed: Observed, policy: Policy, now: datetime) -> Decision:
 # --- the way to the end -------------------------------------------------------------------
 
 
-def _decide_running(observed: Observed, now: datetime, status: Status) -> Decision:
+def _decide_running(observed: Observed, policy: Policy, now: datetime, status: Status) -> Decision:
     rejected = _rejection(observed.resource)
     if rejected is not None:
         return Decision(record_rejection(status, rejected, now))
     status = record_acceptance(status, now)
     job = observed.job
     if job is not None and job.end is not None:
-        return Decision(_ended(status, observed, job, now))
+        return _ended(status, observed, job, policy, now)
     if observed.resource.spec.stop or observed.resource.deleting:
-        return _stop(status, job, observed.resource, now)
+        return _stop(status, observed, policy, now)
     if job is None:
-        return _start(status, observed.resource, now)
+        return _start(status, observed.resource, policy, now)
     if observed.resource.spec.suspend or job.suspended:
         return _suspend(status, job, suspend=observed.resource.spec.suspend)
-    return _watch(status, observed, job, now)
+    return _watch(status, observed, job, policy, now)
 
 
 def _rejection(resource: Resource) -> FailureStatus | None:
@@ -108,17 +108,14 @@ def _rejection(resource: Resource) -> FailureStatus | None:
     return None
 
 
-def _start(status: Status, resource: Resource, now: datetime) -> Decision:
+def _start(status: Status, resource: Resource, policy: Policy, now: datetime) -> Decision:
     if resource.spec.suspend:
         return Decision(status.model_copy(update={"message": "Suspended: no Job is started."}))
     ref = status.job_ref
     if ref is None:
         return Decision(status, (CreateJob(1),))
-    if ref.attempt >= MAX_JOBS:
-        text = f"The Job {ref.name} vanished, the last of {MAX_JOBS}."
-        return Decision(record_failure(status, build_failure(ErrorCode.JOB_LOST, text), now))
-    text = f"The Job {ref.name} vanished; it is started again."
-    return Decision(status.model_copy(update={"message": text}), (CreateJob(ref.attempt + 1),))
+    text = f"The Job {ref.name} vanished."
+    return _again(status, build_failure(ErrorCode.JOB_LOST, text), None, policy, now)
 
 
 def _suspend(status: Status, job: JobView, *, suspend: bool) -> Decision:
@@ -127,86 +124,95 @@ def _suspend(status: Status, job: JobView, *, suspend: bool) -> Decision:
     return Decision(status.model_copy(update={"phase": "Queued", "message": said}), actions)
 
 
-def _stop(status: Status, job: JobView | None, resource: Resource, now: datetime) -> Decision:
+def _stop(status: Status, observed: Observed, policy: Policy, now: datetime) -> Decision:
+    job = observed.job
     if job is None:
-        why = "The resource was deleted." if resource.deleting else "It was stopped on request."
+        deleted = observed.resource.deleting
+        why = "The resource was deleted." if deleted else "It was stopped on request."
         return Decision(record_failure(status, build_failure(ErrorCode.STOPPED, why), now))
     status = status.model_copy(update={"message": "Stopping: waiting for the pod to end."})
-    actions = () if job.deleting else (DeleteJob(job.name, job.uid),)
-    # Nothing is reported before the pod is gone: it might still announce a chunk.
+    # Nothing is reported before the pod is gone: it might still announce a chunk. One that is
+    # on a lost node can't be waited for.
+    stuck = _stuck(observed, policy, now)
+    actions = (DeleteJob(job.name, job.uid, wait=not stuck),) if stuck or not job.deleting else ()
     return Decision(status, actions, requeue_s=WAITING_REQUEUE_S)
 
 
-def _watch(status: Status, observed: Observed, job: JobView, now: datetime) -> Decision:
+def _watch(
+    status: Status, observed: Observed, job: JobView, policy: Policy, now: datetime
+) -> Decision:
     status = _with_job(status, job, now)
+    if _stuck(observed, policy, now):
+        text = "The pod does not end: its node is gone."
+        return _again(status, build_failure(ErrorCode.NODE_LOST, text), job, policy, now)
+    if sum(_outgrew_its_disk(pod) for pod in observed.pods) >= DISK_TRIES:
+        # An eviction never counts for the Job: it would try for ever.
+        failure = build_failure(ErrorCode.DISK_FULL, _first_line(observed))
+        return Decision(
+            record_failure(status, failure, now), (DeleteJob(job.name, job.uid, wait=False),)
+        )
     pod = max(observed.pods, key=lambda item: item.created_at, default=None)
-    progress = _further(status.progress, _progress(observed))
-    update: dict[str, object] = {"progress": progress}
-    if pod is not None and pod.running:
-        update |= {
-            "phase": "Running",
-            "node": pod.node,
-            "started_at": status.started_at or pod.started_at,
-            "message": _running_message(progress, status.attempts),
-        }
-        return Decision(status.model_copy(update=update))
-    update["message"] = _waiting_message(pod, status.attempts)
-    return Decision(status.model_copy(update=update), requeue_s=WAITING_REQUEUE_S)
+    if pod is None or not pod.running:
+        return Decision(record_wait(status, job, pod, observed, now), requeue_s=WAITING_REQUEUE_S)
+    # Nothing is heard from a node that is gone: look again.
+    requeue_s = WAITING_REQUEUE_S if pod.deleting_since else None
+    return Decision(record_run(status, pod, observed, now), requeue_s=requeue_s)
 
 
-def _running_message(progress: ProgressStatus | None, attempts: int) -> str:
-    tries = f" (run {attempts})" if attempts > 1 else ""
-    if progress is None:
-        return f"The chunker is at work{tries}."
-    chunks = "1 chunk is" if progress.chunks == 1 else f"{progress.chunks} chunks are"
-    return f"The chunker is at work{tries}: {chunks} out."
+def _outgrew_its_disk(pod: PodView) -> bool:
+    """Evicted for its own use of the disk, not for that of others."""
+    return pod.pod_reason == "Evicted" and "exceed" in pod.pod_message
 
 
-def _waiting_message(pod: PodView | None, attempts: int) -> str:
-    if pod is not None and pod.waiting:
-        return cap(f"The pod can't start: {pod.waiting}")
-    if pod is not None and pod.ended and pod.exit_code == 0:
-        return "The chunker is done; its end is being recorded."
-    if attempts > 1 or (pod is not None and pod.ended):
-        return "The last run failed; the next one is about to start."
-    return STARTING
+def _first_line(observed: Observed) -> str:
+    said = next(pod.pod_message for pod in observed.pods if _outgrew_its_disk(pod))
+    return f"The pod was evicted by its node {DISK_TRIES} times. {said}"
 
 
-def _progress(observed: Observed) -> ProgressStatus | None:
-    seen, ref = observed.progress, observed.resource.status.job_ref
-    if seen is None or (ref is not None and seen.attempt != ref.attempt):
-        return None
-    percent = f"{min(100, int(100 * seen.done_s / seen.total_s))}%" if seen.total_s else None
-    return ProgressStatus(
-        chunks=seen.chunks,
-        done_seconds=round(seen.done_s, 3),
-        total_seconds=round(seen.total_s, 3) if seen.total_s else None,
-        percent=percent,
-        size_bytes=seen.size_bytes,
+def _stuck(observed: Observed, policy: Policy, now: datetime) -> bool:
+    """Whether a pod should have been gone long ago; Kubernetes itself would wait for ever."""
+    patience = timedelta(seconds=policy.template.stuck_pod_seconds)
+    return any(
+        pod.deleting_since is not None
+        and not pod.ended
+        and now > datetime.fromisoformat(pod.deleting_since) + patience
+        for pod in observed.pods
     )
 
 
-def _further(before: ProgressStatus | None, now: ProgressStatus | None) -> ProgressStatus | None:
-    """The one that is further: a pod that goes on after another announces its last chunks again."""
-    if before is None or now is None:
-        return now or before
-    return now if now.chunks >= before.chunks else before
+def _again(
+    status: Status, failure: FailureStatus, job: JobView | None, policy: Policy, now: datetime
+) -> Decision:
+    """Start another Job if one may mend this failure; else the failure stands."""
+    ref = status.job_ref
+    following = next_job(ref, failure, policy.template) if ref else None
+    if following is None:
+        return Decision(record_failure(status, failure, now))
+    actions: list[Action] = []
+    if job is not None and job.end is None:
+        # First: once its node is back, the Job would go on beside its successor.
+        actions.append(DeleteJob(job.name, job.uid, wait=False))
+    elif job is not None and not job.ttl_set:
+        actions.append(ExpireJob(job.name, policy.template.ttl_seconds_after_finished))
+    return Decision(status, (*actions, following))
 
 
 def _with_job(status: Status, job: JobView, now: datetime) -> Status:
     ref = status.job_ref
     if ref is None or not status.is_true(ConditionType.JOB_CREATED):
         # Created just before a crash: adopted, since its name is this attempt's.
-        status = record_job(status, job.name, job.uid, ref.attempt if ref else 1, now)
+        status = record_job(status, job.name, job.uid, CreateJob(ref.attempt if ref else 1), now)
         ref = status.job_ref
-    attempts = max(status.attempts, ref.attempt - 1 + job.runs) if ref else status.attempts
+    attempts = max(status.attempts, ref.runs_before + job.runs) if ref else status.attempts
     return status.model_copy(update={"attempts": attempts})
 
 
 # --- the end ------------------------------------------------------------------------------
 
 
-def _ended(status: Status, observed: Observed, job: JobView, now: datetime) -> Status:
+def _ended(
+    status: Status, observed: Observed, job: JobView, policy: Policy, now: datetime
+) -> Decision:
     ending = read_ending(job, observed.pods)
     status = _with_job(status, job, now)
     outcome = ending.outcome
@@ -222,22 +228,49 @@ def _ended(status: Status, observed: Observed, job: JobView, now: datetime) -> S
             "receipt": outcome.receipt,
         }
     status = status.model_copy(update=update)
-    if ending.failure is not None:
-        return record_failure(status, ending.failure, now)
-    assert outcome is not None  # noqa: S101 - success is only believed with an outcome
-    return record_success(status, outcome, job.finished_at or rfc3339(now), now)
+    if ending.failure is None:
+        assert outcome is not None  # noqa: S101 - success is only believed with an outcome
+        done = record_success(status, outcome, job.finished_at or rfc3339(now), now)
+        return Decision(done)
+    spec = observed.resource.spec
+    if spec.stop or observed.resource.deleting:
+        return Decision(record_failure(status, ending.failure, now))
+    if spec.suspend:
+        said = "Suspended: the last run ended; what is stored stays."
+        return Decision(status.model_copy(update={"phase": "Queued", "message": said}))
+    return _again(status, _in_full(ending.failure, status), job, policy, now)
+
+
+def _in_full(failure: FailureStatus, status: Status) -> FailureStatus:
+    """A deadline that passed while no pod could start is not the film's fault."""
+    code = never_started(status)
+    if failure.code is not ErrorCode.DEADLINE_EXCEEDED or code is None:
+        return failure
+    return build_failure(code, f"{status.message} That lasted until the Job's deadline.")
 
 
 def _finalizer_before(resource: Resource) -> tuple[Action, ...]:
     return () if resource.held or resource.deleting else (AddFinalizer(),)
 
 
-def _cleanup(observed: Observed, status: Status, policy: Policy) -> tuple[Action, ...]:
+def _cleanup(
+    observed: Observed, status: Status, policy: Policy, now: datetime
+) -> tuple[Action, ...]:
     actions: list[Action] = []
-    job = observed.job
-    recorded = observed.resource.status.finished
+    job, resource = observed.job, observed.resource
+    recorded = resource.status.finished
     if recorded and job is not None and not job.ttl_set and not job.deleting:
         actions.append(ExpireJob(job.name, policy.template.ttl_seconds_after_finished))
-    if observed.resource.deleting and observed.resource.held and effects_out(status, policy):
-        actions.append(RemoveFinalizer())
+    if effects_out(status, policy):
+        if resource.deleting and resource.held:
+            actions.append(RemoveFinalizer())
+        elif recorded and not resource.deleting and _outlived(status, policy, now):
+            actions.append(DeleteResource())
     return tuple(actions)
+
+
+def _outlived(status: Status, policy: Policy, now: datetime) -> bool:
+    if policy.finished_ttl_s is None or status.finished_at is None:
+        return False
+    kept = now - datetime.fromisoformat(status.finished_at)
+    return kept > timedelta(seconds=policy.finished_ttl_s)

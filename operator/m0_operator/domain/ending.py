@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from m0_contract.errors import ErrorCode
 from m0_contract.outcome import Outcome, parse_outcome
 
+from m0_operator.domain.job_builder import SIGKILLED
 from m0_operator.domain.observed import JobView, PodView
 from m0_operator.domain.status import FailureStatus, build_failure
 
@@ -63,17 +64,21 @@ def _failure(job: JobView, pod: PodView | None, outcome: Outcome | None) -> Fail
         return build_failure(
             ErrorCode.JOB_LOST, f"The Job failed and left no pod: {job.message or job.reason}"
         )
+    code, text = _read_death(pod)
+    return build_failure(code, text, log_tail=_tail(pod) if code is ErrorCode.INTERNAL else None)
+
+
+def _read_death(pod: PodView) -> tuple[ErrorCode, str]:
+    """What ended a pod that left no word itself."""
     if pod.ended_reason == "OOMKilled":
-        return build_failure(
-            ErrorCode.OUT_OF_MEMORY, "The chunker was killed: it needed more memory than its limit."
-        )
+        text = "The chunker was killed: it needed more memory than its limit."
+        return ErrorCode.OUT_OF_MEMORY, text
     if pod.pod_reason == "Evicted":
-        return build_failure(ErrorCode.DISK_FULL, "The pod was evicted by its node.")
-    return build_failure(
-        ErrorCode.INTERNAL,
-        f"The chunker ended with exit code {pod.exit_code} and no outcome.",
-        log_tail=_tail(pod),
-    )
+        return ErrorCode.DISK_FULL, f"The pod was evicted by its node. {pod.pod_message}".rstrip()
+    if pod.exit_code == SIGKILLED:
+        return ErrorCode.KILLED, "The chunker was killed, and not for its memory."
+    text = f"The chunker ended with exit code {pod.exit_code} and no outcome."
+    return ErrorCode.INTERNAL, text
 
 
 def _from_outcome(outcome: Outcome) -> FailureStatus:

@@ -22,6 +22,8 @@ USER = 10001
 SCRATCH = "/scratch"
 REQUEST_DIR = "/etc/m0"
 GRACE_S = 30
+SIGKILLED = 137
+"""Exit code of a container that was killed, for its memory or by somebody."""
 
 
 def job_name(resource_name: str, uid: str, attempt: int) -> str:
@@ -44,9 +46,17 @@ def _fit(name: str, limit: int) -> str:
 
 
 def build_job(
-    resource: Resource, request: VideoRequest, attempt: int, template: JobTemplate
+    resource: Resource,
+    request: VideoRequest,
+    attempt: int,
+    template: JobTemplate,
+    memory: str | None = None,
 ) -> dict[str, Any]:
-    """The manifest of attempt number `attempt`, counted from 1."""
+    """The manifest of attempt number `attempt`, counted from 1.
+
+    Args:
+        memory: the limit, where it is to be another than the template's.
+    """
     labels = {LABEL_RESOURCE: label_value(resource.name), LABEL_ATTEMPT: str(attempt)}
     origin = resource.spec.origin
     # The body as it came: parsing and writing it again could change inference_config.
@@ -61,7 +71,7 @@ def build_job(
                 "labels": {**template.pod_labels, **labels},
                 "annotations": {**template.pod_annotations, REQUEST_ANNOTATION: text},
             },
-            "spec": _pod_spec(resource, attempt, template),
+            "spec": _pod_spec(resource, attempt, template, memory),
         },
     }
     if template.active_deadline_seconds is not None and request.inference_modality == "batch":
@@ -103,14 +113,17 @@ def _failure_policy() -> dict[str, Any]:
                 "onExitCodes": {
                     "containerName": CONTAINER,
                     "operator": "In",
-                    "values": [int(code) for code in PERMANENT_EXIT_CODES],
+                    # Killed: another pod of this Job would have as little memory. See retries.py.
+                    "values": [*(int(code) for code in PERMANENT_EXIT_CODES), SIGKILLED],
                 },
             },
         ]
     }
 
 
-def _pod_spec(resource: Resource, attempt: int, template: JobTemplate) -> dict[str, Any]:
+def _pod_spec(
+    resource: Resource, attempt: int, template: JobTemplate, memory: str | None
+) -> dict[str, Any]:
     optional: dict[str, Any] = {
         "imagePullSecrets": list(template.image_pull_secrets),
         "nodeSelector": template.node_selector,
@@ -132,7 +145,7 @@ def _pod_spec(resource: Resource, attempt: int, template: JobTemplate) -> dict[s
             "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(resource, attempt, template)],
+        "containers": [_container(resource, attempt, template, memory)],
         "volumes": [
             {"name": "scratch", "emptyDir": {"sizeLimit": template.scratch_size_limit}},
             {"name": "request", "downwardAPI": {"items": [_request_item()]}},
@@ -141,12 +154,23 @@ def _pod_spec(resource: Resource, attempt: int, template: JobTemplate) -> dict[s
     }
 
 
+def _resources(template: JobTemplate, memory: str | None) -> dict[str, Any]:
+    resources = copy.deepcopy(template.resources)
+    if memory is not None:
+        # What is only asked for is not had when the node is full: the next run is to be sure of it.
+        for kind in ("requests", "limits"):
+            resources[kind] = {**(resources.get(kind) or {}), "memory": memory}
+    return resources
+
+
 def _request_item() -> dict[str, Any]:
     field = f"metadata.annotations['{REQUEST_ANNOTATION}']"
     return {"path": "request.json", "fieldRef": {"fieldPath": field}}
 
 
-def _container(resource: Resource, attempt: int, template: JobTemplate) -> dict[str, Any]:
+def _container(
+    resource: Resource, attempt: int, template: JobTemplate, memory: str | None
+) -> dict[str, Any]:
     own = {
         "M0_RESOURCE": resource.name,
         "M0_ATTEMPT": str(attempt),
@@ -180,7 +204,7 @@ def _container(resource: Resource, attempt: int, template: JobTemplate) -> dict[
         ],
     }
     if template.resources:
-        container["resources"] = copy.deepcopy(template.resources)
+        container["resources"] = _resources(template, memory)
     if template.env_from:
         container["envFrom"] = list(copy.deepcopy(template.env_from))
     return container

@@ -1,10 +1,12 @@
 """What a deployment says about its Jobs: read from the file that the chart renders."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
+
+from m0_operator.domain.memory import parse_memory
 
 
 class JobTemplate(BaseModel):
@@ -12,6 +14,10 @@ class JobTemplate(BaseModel):
 
     Attributes:
         scratch_size_limit: a Kubernetes quantity; the pod is evicted above it.
+        memory_cap: a quantity; a run that had too little memory is followed by one with
+            twice as much, up to this. None: it fails.
+        stuck_pod_seconds: a pod that was told to end and is still there after so long is on a
+            node that is gone.
         backoff_limit: how many transient failures of a pod are tried again.
         active_deadline_seconds: bound on a batch Job's life; live ones have none.
         ttl_seconds_after_finished: how long a Job stays after its end is recorded.
@@ -27,6 +33,8 @@ class JobTemplate(BaseModel):
     image_pull_secrets: tuple[dict[str, Any], ...] = ()
     resources: dict[str, Any] = Field(default_factory=dict)
     scratch_size_limit: str = "2Gi"
+    memory_cap: str | None = None
+    stuck_pod_seconds: int = Field(default=120, ge=0)
     backoff_limit: int = Field(default=3, ge=0)
     active_deadline_seconds: int | None = Field(default=None, gt=0)
     ttl_seconds_after_finished: int = Field(default=600, ge=0)
@@ -41,6 +49,19 @@ class JobTemplate(BaseModel):
     pod_annotations: dict[str, str] = Field(default_factory=dict)
     extra_volumes: tuple[dict[str, Any], ...] = ()
     extra_volume_mounts: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def memory_limit(self) -> str | None:
+        """The container's memory limit; None: the node's memory is."""
+        limit = (self.resources.get("limits") or {}).get("memory")
+        return None if limit is None else str(limit)
+
+    @model_validator(mode="after")
+    def _check_memory(self) -> Self:
+        for quantity in (self.memory_cap, self.memory_limit):
+            if quantity is not None:
+                parse_memory(quantity)
+        return self
 
 
 def read_job_template(path: Path) -> JobTemplate:

@@ -54,6 +54,7 @@ class JobView:
     suspended: bool = False
     runs: int = 0
     ttl_set: bool = False
+    created_at: str = ""
     finished_at: str | None = None
 
 
@@ -66,6 +67,8 @@ class PodView:
         ended_reason: the container's reason, such as `OOMKilled`.
         ended_message: the termination message: an outcome, or the log's tail.
         waiting: why the container can't start, in words; empty when it can.
+        waiting_code: the same in the words of the failure table.
+        deleting_since: when it was to be gone at the latest, RFC 3339; None: nobody deleted it.
     """
 
     name: str
@@ -78,7 +81,10 @@ class PodView:
     ended_reason: str = ""
     ended_message: str = ""
     pod_reason: str = ""
+    pod_message: str = ""
     waiting: str = ""
+    waiting_code: ErrorCode = ErrorCode.POD_NOT_STARTED
+    deleting_since: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +166,7 @@ def parse_job(raw: dict[str, Any]) -> JobView:
         suspended=bool(spec.get("suspend")),
         runs=sum(status.get(key) or 0 for key in ("active", "failed", "succeeded")),
         ttl_set=spec.get("ttlSecondsAfterFinished") is not None,
+        created_at=meta.get("creationTimestamp", ""),
         finished_at=status.get("completionTime") or end.get("lastTransitionTime"),
     )
 
@@ -171,6 +178,7 @@ def parse_pod(raw: dict[str, Any]) -> PodView:
     state = next((item.get("state") or {} for item in statuses if item["name"] == CONTAINER), {})
     ended = state.get("terminated") or {}
     running = state.get("running") or {}
+    code, waiting = _waiting(raw, state)
     return PodView(
         name=meta["name"],
         created_at=meta.get("creationTimestamp", ""),
@@ -182,7 +190,10 @@ def parse_pod(raw: dict[str, Any]) -> PodView:
         ended_reason=ended.get("reason", ""),
         ended_message=ended.get("message", ""),
         pod_reason=status.get("reason", ""),
-        waiting=_waiting(raw, state),
+        pod_message=status.get("message", ""),
+        waiting=waiting,
+        waiting_code=code,
+        deleting_since=meta.get("deletionTimestamp"),
     )
 
 
@@ -190,16 +201,20 @@ _PULL = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrI
 _STARTING = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
-def _waiting(raw: dict[str, Any], state: dict[str, Any]) -> str:
+def _waiting(raw: dict[str, Any], state: dict[str, Any]) -> tuple[ErrorCode, str]:
     status = raw.get("status") or {}
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            return f"no node takes the pod: {condition.get('message', '')}"
+            return (
+                ErrorCode.UNSCHEDULABLE,
+                f"no node takes the pod: {condition.get('message', '')}",
+            )
     waiting = state.get("waiting") or {}
     reason = waiting.get("reason", "")
     if reason in _PULL:
         # The kubelet alternates between two reasons with a growing delay: one steady sentence.
         containers = (raw.get("spec") or {}).get("containers") or ()
         image = next((c.get("image", "") for c in containers if c["name"] == CONTAINER), "")
-        return f"the image {image} can't be pulled"
-    return "" if reason in _STARTING else f"{reason}: {waiting.get('message', '')}"
+        return ErrorCode.IMAGE_PULL, f"the image {image} can't be pulled"
+    said = "" if reason in _STARTING else f"{reason}: {waiting.get('message', '')}"
+    return ErrorCode.POD_NOT_STARTED, said

@@ -5,6 +5,7 @@ from datetime import datetime
 from m0_contract.errors import ErrorCode
 from m0_contract.outcome import Outcome
 
+from m0_operator.domain.actions import CreateJob
 from m0_operator.domain.status import (
     ConditionType,
     FailureStatus,
@@ -35,12 +36,21 @@ def record_acceptance(status: Status, now: datetime) -> Status:
     return status.model_copy(update={"phase": "Queued", "accepted_at": rfc3339(now)})
 
 
-def record_job(status: Status, name: str, uid: str, attempt: int, now: datetime) -> Status:
-    """The status once the Job of `attempt` exists."""
+def record_job(status: Status, name: str, uid: str, action: CreateJob, now: datetime) -> Status:
+    """The status once the Job of this action exists."""
+    ref = JobRef(
+        name=name,
+        uid=uid,
+        attempt=action.attempt,
+        memory=action.memory,
+        retries=action.retries,
+        runs_before=status.attempts,
+    )
     update = {
-        "job_ref": JobRef(name=name, uid=uid, attempt=attempt),
-        "attempts": max(status.attempts + (attempt > 1), attempt),
-        "message": STARTING,
+        "phase": "Queued",
+        "job_ref": ref,
+        "attempts": status.attempts + 1,
+        "message": cap(action.why) or STARTING,
     }
     return status.model_copy(update=update).with_condition(
         ConditionType.JOB_CREATED, "True", Reason.JOB_CREATED, now, f"The Job {name} exists."

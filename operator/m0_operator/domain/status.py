@@ -18,6 +18,7 @@ class ConditionType(StrEnum):
 
     ACCEPTED = "Accepted"
     JOB_CREATED = "JobCreated"
+    POD_STARTED = "PodStarted"
     CHUNKS_PUBLISHED = "ChunksPublished"
     BACKEND_REPORTED = "BackendReported"
     DEAD_LETTERED = "DeadLettered"
@@ -32,6 +33,10 @@ class Reason(StrEnum):
     JOB_CREATED = "JobCreated"
     JOB_REFUSED = "JobRefused"
     JOB_REFUSED_FOR_NOW = "JobRefusedForNow"
+    POD_RUNNING = "PodRunning"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    UNSCHEDULABLE = "Unschedulable"
+    POD_NOT_STARTED = "PodNotStarted"
     ALL_CHUNKS_OUT = "AllChunksOut"
     STATUS_CONFIRMED = "StatusConfirmed"
     NO_BACKEND = "NoBackend"
@@ -50,6 +55,10 @@ SENTENCES: dict[Reason, str] = {
     Reason.JOB_CREATED: "The Job exists.",
     Reason.JOB_REFUSED: "The cluster refused the Job.",
     Reason.JOB_REFUSED_FOR_NOW: "The cluster does not take the Job now; it is tried again.",
+    Reason.POD_RUNNING: "The chunker runs.",
+    Reason.IMAGE_PULL_FAILED: "The chunker's image can't be pulled.",
+    Reason.UNSCHEDULABLE: "No node takes the pod.",
+    Reason.POD_NOT_STARTED: "The pod can't start.",
     Reason.ALL_CHUNKS_OUT: "Every chunk is stored, recorded and announced.",
     Reason.STATUS_CONFIRMED: "The backend has confirmed the status.",
     Reason.NO_BACKEND: "No backend is configured: nothing to report.",
@@ -81,12 +90,13 @@ class Condition(_Camel):
 
 
 class ProgressStatus(_Camel):
-    """How far it is; seconds of the source, bytes of all chunks."""
+    """How far it is; seconds of the source, bytes of all chunks; `eta_seconds` of time."""
 
     chunks: int = 0
     done_seconds: float = 0.0
     total_seconds: float | None = None
     percent: str | None = None
+    eta_seconds: int | None = None
     size_bytes: int = 0
 
 
@@ -104,11 +114,20 @@ class FailureStatus(_Camel):
 
 
 class JobRef(_Camel):
-    """The Job of the current attempt."""
+    """The Job of the current attempt.
+
+    Attributes:
+        memory: its memory limit, where it is another than the deployment's.
+        retries: how many Jobs before it ended in a way that counts.
+        runs_before: pods that were started by the Jobs before it.
+    """
 
     name: str
     uid: str = ""
     attempt: int = 1
+    memory: str | None = None
+    retries: int = 0
+    runs_before: int = 0
 
 
 class Status(_Camel):
@@ -249,6 +268,7 @@ class Announcement(BaseModel):
 _ANNOUNCED: tuple[tuple[ConditionType, str, Literal["Normal", "Warning"], str | None], ...] = (
     (ConditionType.JOB_CREATED, "True", "Normal", None),
     (ConditionType.JOB_CREATED, "False", "Warning", None),
+    (ConditionType.POD_STARTED, "False", "Warning", None),
     (ConditionType.CHUNKS_PUBLISHED, "True", "Normal", "ChunksPublished"),
     (ConditionType.SUCCEEDED, "False", "Warning", None),
     (ConditionType.BACKEND_REPORTED, "False", "Warning", None),
@@ -259,8 +279,23 @@ _ANNOUNCED: tuple[tuple[ConditionType, str, Literal["Normal", "Warning"], str | 
 
 def announcements(old: Status, new: Status) -> Iterable[Announcement]:
     """The events for a change of status: one for each condition that flipped and matters."""
+    if new.job_ref and old.job_ref and new.job_ref.attempt > old.job_ref.attempt:
+        yield Announcement(type="Warning", reason="StartedAgain", message=new.message or "")
     for kind, wanted, event_type, reason in _ANNOUNCED:
         now, before = new.condition(kind), old.condition(kind)
-        if now is None or now.status != wanted or (before is not None and before.status == wanted):
+        if now is None or now.status != wanted or _known(before, now):
             continue
         yield Announcement(type=event_type, reason=reason or now.reason, message=now.message)
+    started, waited = (
+        new.condition(ConditionType.POD_STARTED),
+        old.condition(ConditionType.POD_STARTED),
+    )
+    if waited and started and (waited.status, started.status) == ("False", "True"):
+        yield Announcement(type="Normal", reason="PodStarted", message=started.message)
+
+
+def _known(before: Condition | None, now: Condition) -> bool:
+    """Whether people have been told: for a trouble, of this very kind."""
+    if before is None or before.status != now.status:
+        return False
+    return now.status == "True" or now.reason == before.reason

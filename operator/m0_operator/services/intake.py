@@ -15,7 +15,13 @@ from m0_contract.errors import ErrorCode, Stage
 from m0_contract.request import RequestError, VideoRequest, parse_request
 from m0_contract.resource import Rejection
 
-from m0_operator.domain.arrival import Verdict, compare, may_be_echo
+from m0_operator.domain.arrival import (
+    Verdict,
+    build_lineage,
+    compare,
+    may_be_echo,
+    was_replayed,
+)
 from m0_operator.domain.deadletter import build_headers, build_refusal_id
 from m0_operator.domain.headers import pack_headers
 from m0_operator.domain.observed import Resource, parse_resource
@@ -189,6 +195,7 @@ class Intake:
         self, delivery: Delivery, manifest: dict[str, Any], refusal: RequestError | None = None
     ) -> Taken:
         name = manifest["metadata"]["name"]
+        manifest = _with_lineage(manifest, build_lineage(delivery.message_id, None))
         for _ in range(CREATE_TRIES):
             try:
                 created = parse_resource(await self._resources.create_resource(manifest))
@@ -201,11 +208,15 @@ class Intake:
             if raw is None:
                 continue
             existing = parse_resource(raw)
+            if was_replayed(existing, delivery.message_id):
+                return Taken("duplicate", existing.uid)
             verdict = compare(existing, manifest)
             if verdict == "duplicate" or (delivery.redelivered and may_be_echo(existing, manifest)):
                 return Taken("duplicate", existing.uid)
             if verdict == "conflict":
                 return await self._refuse(delivery, existing, refusal)
+            if verdict == "replace":
+                manifest = _with_lineage(manifest, build_lineage(delivery.message_id, existing))
             await self._make_room(existing, verdict)
         raise _NotYetError(f"{name} comes and goes")
 
@@ -266,6 +277,12 @@ class Intake:
             extra={"process_id": process_id, "code": code.value, "reason": message},
         )
         return Taken("dead-lettered")
+
+
+def _with_lineage(manifest: dict[str, Any], lineage: tuple[str, ...]) -> dict[str, Any]:
+    spec = manifest["spec"]
+    origin = {**spec["origin"], "lineage": list(lineage)}
+    return {**manifest, "spec": {**spec, "origin": origin}}
 
 
 def _say_set_aside(error: Exception) -> None:

@@ -17,13 +17,13 @@ from m0_operator.services.pause import pause
 
 logger = logging.getLogger(__name__)
 
-LEASE_S = 15
+LEASE_S = 12
 """How long a silent holder is believed to be alive, seconds."""
-RENEW_S = 3.0
+RENEW_S = 2.0
 """Between renewals, and the bound on one: two or three may fail before we must stop."""
 RETRY_S = 0.5
 """Between looks at another's Lease: a released one is taken within half a second."""
-RENEW_DEADLINE_S = 10.0
+RENEW_DEADLINE_S = 8.0
 """Without a renewal for so long we stop acting, well before another may start."""
 
 

@@ -12,6 +12,7 @@ from m0_operator.domain.actions import (
     AddFinalizer,
     CreateJob,
     DeleteJob,
+    DeleteResource,
     ExpireJob,
     Policy,
     PublishDeadLetter,
@@ -64,10 +65,12 @@ class Performer:
         self._fence()
         resource = look.observed.resource
         match action:
-            case CreateJob(attempt):
-                await self._create_job(look, attempt)
-            case DeleteJob(name, uid):
-                await self._cluster.delete_job(name, uid, resource.name)
+            case CreateJob():
+                await self._create_job(look, action)
+            case DeleteJob(name, uid, wait):
+                await self._cluster.delete_job(name, uid, resource.name, wait=wait)
+            case DeleteResource():
+                await self._cluster.delete_resource(resource.name, resource.uid)
             case SuspendJob(name, suspend):
                 await self._cluster.suspend_job(name, resource.name, suspend=suspend)
             case ExpireJob(name, ttl_s):
@@ -97,10 +100,12 @@ class Performer:
             await self._recorder.write_by_all_means(look)
         look.status = await self._reporting.report(resource, look.status, action, self._now())
 
-    async def _create_job(self, look: Look, attempt: int) -> None:
+    async def _create_job(self, look: Look, action: CreateJob) -> None:
         resource, now = look.observed.resource, self._now()
         request = resource.spec.to_request()
-        manifest = build_job(resource, request, attempt, self._policy.template)
+        manifest = build_job(
+            resource, request, action.attempt, self._policy.template, action.memory
+        )
         name = manifest["metadata"]["name"]
         kind = ConditionType.JOB_CREATED
         try:
@@ -126,7 +131,7 @@ class Performer:
             ).model_copy(update={"message": f"The cluster does not take the Job now: {error}"})
             await self._recorder.write(look)
             raise
-        look.status = record_job(look.status, name, uid, attempt, now)
+        look.status = record_job(look.status, name, uid, action, now)
 
     async def _expire_job(self, name: str, ttl_s: int, resource: str) -> None:
         try:

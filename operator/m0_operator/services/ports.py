@@ -38,8 +38,8 @@ class Cluster(Resources, Protocol):
         """Create it; AlreadyExistsError when the name is taken."""
         ...
 
-    async def delete_job(self, name: str, uid: str, resource: str) -> None:
-        """Delete it in the foreground: it is gone when its pods are."""
+    async def delete_job(self, name: str, uid: str, resource: str, *, wait: bool) -> None:
+        """Delete this very one; with `wait` it is gone when its pods are, else at once."""
         ...
 
     async def suspend_job(self, name: str, resource: str, *, suspend: bool) -> None:

@@ -11,6 +11,15 @@ class Slots:
         self._active: set[str] = set()
 
     @property
+    def limit(self) -> int:
+        """How many may be unfinished; fewer than there are only delays the next one."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        self._limit = limit
+
+    @property
     def active(self) -> int:
         """Unfinished resources."""
         return len(self._active)

@@ -13,8 +13,10 @@ from m0_contract.request import parse_request
 from m0_contract.resource import FINALIZER, build_spec
 from m0_operator.domain.job_builder import build_job, job_name, label_value
 from m0_operator.domain.job_template import JobTemplate
+from m0_operator.domain.memory import more_memory
 from m0_operator.domain.observed import parse_resource
 from m0_operator.domain.resource_builder import build_origin
+from pydantic import ValidationError
 
 from .conftest import World, request_body
 
@@ -103,7 +105,44 @@ def test_the_failure_policy_follows_the_exit_code_table() -> None:
     manifest = build_job(video, video.spec.to_request(), 1, JobTemplate(image="c"))
     ignore, fail = manifest["spec"]["podFailurePolicy"]["rules"]
     assert ignore["action"] == "Ignore"
-    assert fail["onExitCodes"]["values"] == [int(code) for code in PERMANENT_EXIT_CODES]
+    assert fail["onExitCodes"]["values"] == [*(int(code) for code in PERMANENT_EXIT_CODES), 137]
+
+
+def test_a_run_with_more_memory_has_it_for_sure() -> None:
+    video = resource()
+    template = JobTemplate(
+        image="c",
+        resources={"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}},
+    )
+    manifest = build_job(video, video.spec.to_request(), 2, template, "4096Mi")
+    container = manifest["spec"]["template"]["spec"]["containers"][0]
+    assert container["resources"] == {
+        "requests": {"cpu": "1", "memory": "4096Mi"},
+        "limits": {"memory": "4096Mi"},
+    }
+    assert template.memory_limit == "2Gi"
+
+
+@pytest.mark.parametrize(
+    ("limit", "cap", "more"),
+    [
+        ("1Gi", "3Gi", "2048Mi"),
+        ("2Gi", "3Gi", "3072Mi"),
+        ("3Gi", "3Gi", None),
+        ("4Gi", "3Gi", None),
+        ("500M", "8Gi", "953Mi"),
+        ("1.5Gi", "8Gi", "3072Mi"),
+        ("1073741824", "8G", "2048Mi"),
+    ],
+)
+def test_more_memory(limit: str, cap: str, more: str | None) -> None:
+    assert more_memory(limit, cap) == more
+
+
+@pytest.mark.parametrize("quantity", ["", "much", "1GiB", "-1Gi", "1e9", "100m"])
+def test_what_is_no_memory_is_an_error_at_start(quantity: str) -> None:
+    with pytest.raises(ValidationError, match="no amount of memory"):
+        JobTemplate(image="c", memory_cap=quantity)
 
 
 @pytest.mark.parametrize("name", ["v", "x" * 63, "a.b" * 80], ids=["short", "label", "longest"])

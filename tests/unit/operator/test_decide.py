@@ -1,7 +1,7 @@
 """The specification of the operator: what is decided in each state, and what never is."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from m0_operator.domain.actions import (
     CreateJob,
     Decision,
     DeleteJob,
+    DeleteResource,
     ExpireJob,
     Policy,
     PublishDeadLetter,
@@ -24,24 +25,29 @@ from m0_operator.domain.actions import (
     ReportBackend,
     SuspendJob,
 )
-from m0_operator.domain.decide import MAX_JOBS, decide
+from m0_operator.domain.decide import decide
 from m0_operator.domain.effects import effects_out
 from m0_operator.domain.job_template import JobTemplate
 from m0_operator.domain.observed import JobView, Observed, PodView, Resource
+from m0_operator.domain.records import record_job
 from m0_operator.domain.resource_builder import build_origin
+from m0_operator.domain.retries import MAX_JOBS, MAX_RETRIES
 from m0_operator.domain.status import (
     Condition,
     ConditionType,
     JobRef,
     ProgressStatus,
     Status,
+    announcements,
     build_failure,
 )
 
 from .conftest import SUCCESS, failed, request_body
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-POLICY = Policy(template=JobTemplate(image="c:1"))
+SMALL = {"limits": {"memory": "1Gi"}}
+TEMPLATE = JobTemplate(image="c:1", resources=SMALL, memory_cap="3Gi")
+POLICY = Policy(template=TEMPLATE, finished_ttl_s=3600)
 SPEC = VideoChunkJobSpec.model_validate(
     build_spec(parse_request(request_body()), build_origin(request_body(), {}, 0, NOW))
 )
@@ -51,8 +57,18 @@ REJECTED = VideoChunkJobSpec(
 JOB = JobView(name="video-101-j-1", uid="j1")
 DONE = replace(JOB, end="Complete")
 BROKEN = replace(JOB, end="Failed")
-WELL = PodView(name="p", created_at="1", ended=True, exit_code=0, ended_message=SUCCESS)
+WELL = PodView(
+    name="p", created_at="2025-12-31T23:59:58Z", ended=True, exit_code=0, ended_message=SUCCESS
+)
 ILL = replace(WELL, exit_code=65, ended_message=failed("NOT_MEDIA", "probe"))
+NO_MEMORY = replace(WELL, exit_code=137, ended_reason="OOMKilled", ended_message="")
+KILLED = replace(WELL, exit_code=137, ended_reason="Error", ended_message="")
+LONG_AGO = "2025-12-31T23:55:00Z"
+AT_WORK = PodView(name="p", created_at=LONG_AGO, running=True)
+LOST = replace(AT_WORK, deleting_since=LONG_AGO)
+TOO_BIG = replace(
+    WELL, ended_message="", pod_reason="Evicted", pod_message="Usage of EmptyDir exceeds the limit"
+)
 FAILURE = build_failure(ErrorCode.NOT_MEDIA, "no film")
 
 
@@ -76,6 +92,12 @@ LETTERED = FAILED.model_copy(
         "conditions": (*FAILED.conditions, condition(ConditionType.DEAD_LETTERED)),
     }
 )
+
+
+def again(**changes: Any) -> Status:
+    ref = STARTED.job_ref
+    assert ref is not None
+    return STARTED.model_copy(update={"job_ref": ref.model_copy(update=changes)})
 
 
 def seen(
@@ -119,9 +141,12 @@ CASES: dict[str, tuple[Observed, str | None, tuple[Action | type, ...]]] = {
         seen(status=STARTED, job=JOB, pods=(replace(WELL, ended=False, running=True),)),
         "Running", (),
     ),
-    "a Job that vanished is made again": (seen(status=STARTED), "Queued", (CreateJob(2),)),
+    "a Job that vanished is made again": (
+        seen(status=STARTED), "Queued",
+        (CreateJob(2, None, 1, "The Job video-101-j-1 vanished; it is started again."),),
+    ),
     "a Job that vanished too often fails the video": (
-        seen(status=STARTED.model_copy(update={"job_ref": JobRef(name="j", attempt=MAX_JOBS)})),
+        seen(status=STARTED.model_copy(update={"job_ref": JobRef(name="j", retries=MAX_RETRIES)})),
         "Failed", (ReportBackend, PublishDeadLetter),
     ),
     "a Job that is done ends it": (
@@ -142,8 +167,94 @@ CASES: dict[str, tuple[Observed, str | None, tuple[Action | type, ...]]] = {
         seen(status=STARTED, job=BROKEN, pods=(ILL,), deadletter_due=False),
         "Failed", (TOLD_FAILED,),
     ),
-    "a Job without proof of its work has failed": (
-        seen(status=STARTED, job=DONE), "Failed", (ReportBackend, PublishDeadLetter),
+    "a Job without proof of its work is done again": (
+        seen(status=STARTED, job=DONE), "Queued", (ExpireJob(JOB.name, 600), CreateJob),
+    ),
+    "a Job without proof of its work has failed in the end": (
+        seen(status=again(retries=MAX_RETRIES), job=DONE),
+        "Failed", (ReportBackend, PublishDeadLetter),
+    ),
+    "one that had too little memory gets more": (
+        seen(status=STARTED, job=BROKEN, pods=(NO_MEMORY,)), "Queued",
+        (
+            ExpireJob(JOB.name, 600),
+            CreateJob(
+                2, "2048Mi", 0,
+                "1Gi of memory were too little; it is started again with 2048Mi.",
+            ),
+        ),
+    ),
+    "the cap is tried too": (
+        seen(status=again(memory="2048Mi"), job=replace(BROKEN, ttl_set=True), pods=(NO_MEMORY,)),
+        "Queued",
+        (
+            CreateJob(
+                2, "3072Mi", 0,
+                "2048Mi of memory were too little; it is started again with 3072Mi.",
+            ),
+        ),
+    ),
+    "what had all the memory there is has failed": (
+        seen(status=again(memory="3072Mi"), job=BROKEN, pods=(NO_MEMORY,)),
+        "Failed", (ReportBackend, PublishDeadLetter),
+    ),
+    "one that somebody killed is started again": (
+        seen(status=STARTED, job=replace(BROKEN, ttl_set=True), pods=(KILLED,)),
+        "Queued", (CreateJob,),
+    ),
+    "one that is killed again and again has failed": (
+        seen(status=again(retries=MAX_RETRIES), job=BROKEN, pods=(KILLED,)),
+        "Failed", (ReportBackend, PublishDeadLetter),
+    ),
+    "stopped, it is not started again": (
+        seen(status=STARTED, job=BROKEN, pods=(KILLED,), stop=True),
+        "Failed", (ReportBackend, PublishDeadLetter),
+    ),
+    "suspended, it is not started again": (
+        seen(status=STARTED, job=BROKEN, pods=(KILLED,), suspend=True), "Queued", (),
+    ),
+    "on a lost node, it is started elsewhere, and that is not held against it": (
+        seen(status=again(retries=MAX_RETRIES), job=JOB, pods=(LOST,)), "Queued",
+        (
+            DeleteJob(JOB.name, "j1", wait=False),
+            CreateJob(
+                2, None, MAX_RETRIES,
+                "The pod does not end: its node is gone; it is started again.",
+            ),
+        ),
+    ),
+    "a pod that is being deleted is waited for": (
+        seen(status=STARTED, job=JOB, pods=(replace(LOST, deleting_since="2026-01-01T00:00:00Z"),)),
+        "Running", (),
+    ),
+    "stopped on a lost node, nobody waits for its pod": (
+        seen(status=STARTED, job=replace(JOB, deleting=True), pods=(LOST,), stop=True),
+        "Queued", (DeleteJob(JOB.name, "j1", wait=False),),
+    ),
+    "one that outgrew its disk twice has failed": (
+        seen(status=STARTED, job=JOB, pods=(TOO_BIG, TOO_BIG, AT_WORK)),
+        "Failed", (DeleteJob(JOB.name, "j1", wait=False), ReportBackend, PublishDeadLetter),
+    ),
+    "one that outgrew its disk once is tried again": (
+        seen(
+            status=STARTED, job=JOB,
+            pods=(TOO_BIG, replace(AT_WORK, created_at="2026-01-01T00:00:00Z")),
+        ),
+        "Running", (),
+    ),
+    "kept for long enough, it goes": (
+        seen(status=LETTERED.model_copy(update={"finished_at": "2025-12-31T22:00:00Z"})),
+        "Failed", (DeleteResource(),),
+    ),
+    "until then it stays": (
+        seen(status=LETTERED.model_copy(update={"finished_at": LONG_AGO})), "Failed", (),
+    ),
+    "kept for long enough but not told, it stays": (
+        seen(
+            status=FAILED.model_copy(update={"finished_at": "2025-12-31T22:00:00Z"}),
+            deadletter_due=False, backend_due=False,
+        ),
+        "Failed", (),
     ),
     "a recorded end lets the Job expire": (
         seen(status=SUCCEEDED, job=DONE), "Succeeded", (ExpireJob(JOB.name, 600),),
@@ -211,12 +322,13 @@ JOBS = st.builds(
     suspended=st.booleans(),
     runs=st.integers(0, 5),
     ttl_set=st.booleans(),
+    created_at=st.sampled_from(["", LONG_AGO]),
     finished_at=TIMES,
 )
 PODS = st.builds(
     PodView,
     name=st.just("p"),
-    created_at=st.sampled_from(["1", "2", "3"]),
+    created_at=st.sampled_from([LONG_AGO, "2025-12-31T23:59:50Z", "2026-01-01T00:00:00Z"]),
     node=st.sampled_from([None, "n1"]),
     running=st.booleans(),
     started_at=TIMES,
@@ -225,7 +337,10 @@ PODS = st.builds(
     ended_reason=st.sampled_from(["", "OOMKilled"]),
     ended_message=st.sampled_from(["", "{", "null", SUCCESS, failed("NOT_MEDIA", "probe")]),
     pod_reason=st.sampled_from(["", "Evicted"]),
+    pod_message=st.sampled_from(["", "exceeds the limit"]),
     waiting=st.sampled_from(["", "no node takes the pod"]),
+    waiting_code=st.sampled_from([ErrorCode.UNSCHEDULABLE, ErrorCode.IMAGE_PULL]),
+    deleting_since=TIMES | st.just(LONG_AGO),
 )
 STATUSES = st.builds(
     Status,
@@ -240,7 +355,15 @@ STATUSES = st.builds(
     acknowledged=st.sampled_from([None, True]),
     progress=st.sampled_from([None, ProgressStatus(chunks=3)]),
     failure=st.sampled_from([None, FAILURE]),
-    job_ref=st.none() | st.builds(JobRef, name=st.just(JOB.name), attempt=st.integers(1, 4)),
+    job_ref=st.none()
+    | st.builds(
+        JobRef,
+        name=st.just(JOB.name),
+        attempt=st.sampled_from([1, 2, 3, MAX_JOBS]),
+        retries=st.integers(0, MAX_RETRIES),
+        memory=st.sampled_from([None, "2048Mi", "3072Mi"]),
+    ),
+    finished_at=st.sampled_from([None, LONG_AGO, "2025-12-31T20:00:00Z"]),
     reported=st.sampled_from([None, "QUEUED", "PROCESSING", "COMPLETED", "FAILED"]),
 )
 PROGRESS = st.none() | st.builds(
@@ -296,10 +419,13 @@ def test_there_is_never_a_second_job(observed: Observed, policy: Policy) -> None
     created = of_kind(decision, CreateJob)
     assert len(created) <= 1
     if created:
-        assert observed.job is None
+        # The one before is over, or goes before it.
+        gone = of_kind(decision, DeleteJob)
+        assert observed.job is None or observed.job.end or not gone[0].wait
         assert not any((resource.deleting, resource.spec.stop, resource.spec.suspend))
         assert not decision.status.finished
-        before = resource.status.job_ref.attempt if resource.status.job_ref else 0
+        ref = resource.status.job_ref
+        before = ref.attempt if ref else int(observed.job is not None)
         assert created[0].attempt == before + 1 <= MAX_JOBS
 
 
@@ -309,6 +435,15 @@ def test_an_end_never_changes(observed: Observed, policy: Policy) -> None:
     if observed.resource.status.finished:
         assert decision.status.phase == observed.resource.status.phase
         assert not of_kind(decision, CreateJob | DeleteJob | SuspendJob)  # type: ignore[arg-type]
+
+
+@given(OBSERVED, POLICIES)
+def test_only_what_was_told_to_all_is_deleted(observed: Observed, policy: Policy) -> None:
+    decision = decide(observed, policy, NOW)
+    if of_kind(decision, DeleteResource):
+        assert observed.resource.status.finished
+        assert effects_out(decision.status, policy)
+        assert policy.finished_ttl_s is not None
 
 
 @given(OBSERVED, POLICIES)
@@ -347,3 +482,79 @@ def test_a_deleted_one_is_let_go_when_all_is_told_and_not_before(
     out = effects_out(decision.status, policy)
     assert bool(of_kind(decision, RemoveFinalizer)) == (resource.deleting and resource.held and out)
     assert not (resource.deleting and of_kind(decision, AddFinalizer))
+
+
+# --- why a pod does not start ---------------------------------------------------------------
+
+PULLING = PodView(
+    name="p",
+    created_at="2025-12-31T23:59:58Z",
+    waiting="the image c:1 can't be pulled",
+    waiting_code=ErrorCode.IMAGE_PULL,
+)
+NO_NODE = replace(PULLING, waiting="no node takes it", waiting_code=ErrorCode.UNSCHEDULABLE)
+SILENT = replace(PULLING, waiting="")
+
+
+@pytest.mark.parametrize(
+    ("pods", "after_s", "reason"),
+    [
+        ((PULLING,), 0, "ImagePullFailed"),
+        ((NO_NODE,), 0, None),
+        ((NO_NODE,), 20, "Unschedulable"),
+        ((SILENT,), 20, None),
+        ((SILENT,), 45, "PodNotStarted"),
+        ((), 20, None),
+        ((), 45, "PodNotStarted"),
+        ((replace(SILENT, ended=True, exit_code=75),), 45, None),
+    ],
+)
+def test_a_pod_that_does_not_start_is_told_within_a_minute(
+    pods: tuple[PodView, ...], after_s: int, reason: str | None
+) -> None:
+    job = replace(JOB, created_at="2026-01-01T00:00:00Z")
+    decision = decide(
+        seen(status=STARTED, job=job, pods=pods), POLICY, NOW + timedelta(seconds=after_s)
+    )
+    told = decision.status.condition(ConditionType.POD_STARTED)
+    assert (told.reason if told else None) == reason
+    assert decision.requeue_s is not None
+    if reason:
+        said = announcements(STARTED, decision.status)
+        assert [(event.type, event.reason) for event in said] == [("Warning", reason)]
+
+
+def test_what_never_started_until_the_deadline_failed_for_that_reason() -> None:
+    waiting = decide(seen(status=STARTED, job=JOB, pods=(PULLING,)), POLICY, NOW).status
+    late = replace(BROKEN, reason="DeadlineExceeded")
+    failure = decide(seen(status=waiting, job=late), POLICY, NOW).status.failure
+    assert failure is not None
+    assert failure.code is ErrorCode.IMAGE_PULL
+
+
+def test_people_are_told_when_it_runs_after_all() -> None:
+    waiting = decide(seen(status=STARTED, job=JOB, pods=(PULLING,)), POLICY, NOW).status
+    running = decide(seen(status=waiting, job=JOB, pods=(AT_WORK,)), POLICY, NOW).status
+    assert [event.reason for event in announcements(waiting, running)] == ["PodStarted"]
+    assert running.phase == "Running"
+
+
+def test_a_further_job_is_told_with_its_reason() -> None:
+    action = CreateJob(2, "2048Mi", 0, "1Gi of memory were too little; it is started again.")
+    after = record_job(STARTED, "j-2", "u", action, NOW)
+    assert [(event.reason, event.message) for event in announcements(STARTED, after)] == [
+        ("StartedAgain", action.why)
+    ]
+    assert (after.attempts, after.job_ref and after.job_ref.runs_before) == (2, 1)
+
+
+def test_how_long_it_will_take_is_said() -> None:
+    progress = Progress(
+        resource="video-101", attempt=1, chunks=5, done_s=50, total_s=100, left_s=3725.4
+    )
+    status = decide(
+        seen(status=STARTED, job=JOB, pods=(AT_WORK,), progress=progress), POLICY, NOW
+    ).status
+    assert status.progress is not None
+    assert status.progress.eta_seconds == 3725
+    assert status.message == "The chunker is at work: 5 chunks are out, about 1 h 2 min to go."

@@ -289,12 +289,12 @@ async def test_an_event_that_is_not_posted_stops_nothing(world: World) -> None:
 async def test_a_vanished_job_is_started_again_three_times_at_most(world: World) -> None:
     await running(world)
     names = set()
-    for _ in range(4):
+    for _ in range(5):
         names |= world.cluster.jobs.keys()
         world.cluster.jobs.clear()
         world.cluster.pods.clear()
         await world.reconcile()
-    assert len(names) == 3
+    assert len(names) == 4
     assert world.status()["failure"]["code"] == "JOB_LOST"
     assert len(world.dead_letters.letters) == 1
 

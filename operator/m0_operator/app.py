@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import kopf
+from m0_contract.resource import KIND
 from m0_wire.backend import Backend, load_documents
-from m0_wire.errors import BrokerUnavailableError
 from pydantic import ValidationError
 
 from m0_operator.adapters.backend import GraphqlReporter
@@ -22,17 +22,18 @@ from m0_operator.adapters.broker import AmqpInbox, AmqpPublisher, QueueSpec
 from m0_operator.adapters.cluster import KubernetesCluster
 from m0_operator.domain.actions import Policy
 from m0_operator.domain.job_template import read_job_template
-from m0_operator.domain.observed import parse_resource
-from m0_operator.errors import LeadershipLostError, OperatorError
+from m0_operator.errors import DeafError, LeadershipLostError
 from m0_operator.handlers.events import build_kopf_settings, build_registry
 from m0_operator.health import serve_health
 from m0_operator.logs import configure_logging
+from m0_operator.services.hearing import Hearing
 from m0_operator.services.intake import Intake
 from m0_operator.services.leadership import Leadership
-from m0_operator.services.pause import pause
-from m0_operator.services.progress import ProgressTracker
+from m0_operator.services.limit import LimitFile
+from m0_operator.services.progress import ProgressTracker, follow_progress
 from m0_operator.services.reconcile import Reconciler
 from m0_operator.services.reporting import Reporting
+from m0_operator.services.resync import JOB, RESOURCE, Resync
 from m0_operator.services.slots import Slots
 from m0_operator.services.workqueue import WorkQueue
 from m0_operator.settings import OperatorSettings, explain
@@ -40,10 +41,11 @@ from m0_operator.settings import OperatorSettings, explain
 logger = logging.getLogger(__name__)
 
 WORKERS = 8
-PROGRESS_POLL_S = 0.5
-SHUTDOWN_S = 10.0
+SHUTDOWN_S = 2.0
+"""What is still in hand after so long is left to the successor: it repeats it without harm."""
 IDENTITY: Any = "m0-operator"
-INTAKE_SILENCE_S = 120.0
+INTAKE_SILENCE_S = 80.0
+LEASE_SILENCE_S = 60.0
 PROGRESS_QUEUE_ARGUMENTS = {"x-max-length": 10_000, "x-message-ttl": 60_000}
 PRIORITY_QUEUE_ARGUMENTS = {"x-max-priority": 10}
 
@@ -70,26 +72,28 @@ class App:
         self._progress_inbox = AmqpInbox(
             url, settings.progress_queue, declare=(progress_queue,), no_ack=True
         )
-        self._dead_letters = AmqpPublisher(
-            url, settings.deadletter_queue, name="m0-operator dead letters"
-        )
         # A pod's name may come again, its process never does.
         identity = f"{os.environ.get('HOSTNAME', 'm0-operator')}-{uuid.uuid4().hex[:8]}"
         self._leadership = Leadership(cluster, identity, time.monotonic)
+        fence = self._leadership.check
+        self._dead_letters = AmqpPublisher(
+            url, settings.deadletter_queue, name="m0-operator dead letters", fence=fence
+        )
         self._reconciler = Reconciler(
             cluster,
-            Reporting(_build_reporter(settings), self._dead_letters, time.monotonic),
+            Reporting(_build_reporter(settings, fence), self._dead_letters, time.monotonic),
             Policy(
                 template=read_job_template(settings.job_template_file),
                 backend=bool(settings.graphql_url),
                 handed_over=settings.handed_over_status,
+                finished_ttl_s=_seconds(settings.finished_ttl_hours),
             ),
             slots=self._slots,
             acknowledged=self._acknowledged,
             progress=self._progress,
             requeue=self._queue.add_after,
             now=utc_now,
-            fence=self._leadership.check,
+            fence=fence,
         )
         self._intake = Intake(
             self._inbox,
@@ -100,22 +104,35 @@ class App:
             namespace=settings.namespace,
             wake=self._queue.add,
             now=utc_now,
-            fence=self._leadership.check,
+            fence=fence,
+        )
+        self._hearing = Hearing(time.monotonic)
+        self._resync = Resync(
+            cluster,
+            self._slots,
+            self._hearing,
+            wake=self._queue.add,
+            known=lambda: self._reconciler.known,
+            every_s=settings.resync_s,
         )
         self._intake_round = (0, time.monotonic())
         self._workers: list[asyncio.Task[None]] = []
-        self._seeded = False
+        self._failure: DeafError | None = None
+        self._leading = False
 
-    def hear_resource(self, body: dict[str, Any], *, deleted: bool) -> None:
+    def hear_resource(self, meta: Mapping[str, Any], *, deleted: bool) -> None:
         """A VideoChunkJob has changed or gone."""
-        meta = body["metadata"]
+        self._hearing.hear(RESOURCE, meta["name"], meta["resourceVersion"], deleted=deleted)
         if deleted:
             self._slots.release(meta["uid"])
         self._queue.add(meta["name"])
 
-    def hear_job(self, resource: str) -> None:
-        """The Job of this resource has changed or gone."""
-        self._queue.add(resource)
+    def hear_job(self, meta: Mapping[str, Any], *, deleted: bool) -> None:
+        """The Job of a resource has changed or gone."""
+        self._hearing.hear(JOB, meta["name"], meta["resourceVersion"], deleted=deleted)
+        for owner in meta.get("ownerReferences") or ():
+            if owner["kind"] == KIND:
+                self._queue.add(owner["name"])
 
     async def run(self) -> None:
         """Run until a signal, then end in order: finish what is in hand, take nothing new."""
@@ -124,15 +141,18 @@ class App:
         async with serve_health(settings.health_port, self._livez, self._readyz):
             if not await self._leadership.acquire(self._stop):
                 return
+            self._leading = True
             await self._lead()
         logger.info("Stopped")
+        if self._failure is not None:
+            raise self._failure
 
     async def _lead(self) -> None:
         """Act, as long as the Lease is ours; losing it ends the process at once."""
         kopf_stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             holding = group.create_task(self._leadership.hold(), name="lease")
-            await self._seed()
+            await self._resync.seed(self._stop)
             if not self._stop.is_set():
                 workers = self._start_workers(group)
                 group.create_task(self._watch(kopf_stop), name="watch")
@@ -155,9 +175,14 @@ class App:
     def _start_workers(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         jobs: list[tuple[str, Coroutine[Any, Any, None]]] = [
             ("intake", self._intake.run(self._stop)),
-            ("progress", self._follow_progress()),
-            ("resync", self._resync()),
+            ("progress", follow_progress(self._progress_inbox, self._progress, self._stop)),
+            ("resync", self._look_again()),
         ]
+        if self._settings.max_active_jobs_file is not None:
+            limit = LimitFile(self._settings.max_active_jobs_file, self._slots)
+            # Before the first message is taken.
+            limit.read()
+            jobs.append(("limit", limit.follow(self._stop)))
         jobs += [
             (f"reconcile-{number}", self._queue.run_worker(self._reconciler.reconcile))
             for number in range(WORKERS)
@@ -195,66 +220,35 @@ class App:
             reclaiming.cancel()
             self._stop.set()
 
-    async def _seed(self) -> None:
-        """Count what is in the cluster before the first message is taken."""
-        while not self._stop.is_set():
-            try:
-                for raw in await self._cluster.list_resources():
-                    self._see(raw)
-            except OperatorError as error:
-                logger.warning("Waiting for the cluster", extra={"reason": str(error)})
-                await pause(self._stop, 2)
-            else:
-                self._seeded = True
-                logger.info("Operator ready", extra={"active": self._slots.active})
-                return
-
-    def _see(self, raw: dict[str, Any]) -> None:
-        name = raw["metadata"]["name"]
-        self._queue.add(name)
+    async def _look_again(self) -> None:
         try:
-            self._slots.observe(parse_resource(raw))
-        except ValidationError as error:
-            # Of another version perhaps: it must not keep all others waiting.
-            logger.warning("Resource not readable", extra={"resource": name, "reason": str(error)})
-
-    async def _resync(self) -> None:
-        while not self._stop.is_set():
-            await pause(self._stop, self._settings.resync_s)
-            try:
-                listed = await self._cluster.list_resources()
-                # What is known but not listed has gone unheard: its slot must be freed.
-                for name in {raw["metadata"]["name"] for raw in listed} | set(
-                    self._reconciler.known
-                ):
-                    self._queue.add(name)
-            except OperatorError as error:
-                logger.warning("Resync failed", extra={"reason": str(error)})
-
-    async def _follow_progress(self) -> None:
-        pause_s = PROGRESS_POLL_S
-        while not self._stop.is_set():
-            try:
-                while (message := await self._progress_inbox.fetch()) is not None:
-                    self._progress.hear(message.body)
-                pause_s = PROGRESS_POLL_S
-            except BrokerUnavailableError as error:
-                pause_s = min(30.0, pause_s * 2)
-                logger.info("Progress not heard", extra={"reason": str(error)})
-            await pause(self._stop, pause_s)
+            await self._resync.run(self._stop)
+        except DeafError as error:
+            # In order, so that the one that stands by can take over at once.
+            logger.error("Starting anew", extra={"reason": str(error)})  # noqa: TRY400
+            self._failure = error
+            self._stop.set()
 
     def _livez(self) -> Mapping[str, bool]:
         rounds, since = self._intake_round
         if rounds != self._intake.rounds:
             since = time.monotonic()
             self._intake_round = (self._intake.rounds, since)
+        if not self._leading:
+            return {"lease": self._leadership.silent_s < LEASE_SILENCE_S}
         return {
             "workers": self._stop.is_set() or not any(task.done() for task in self._workers),
-            "intake": not self._seeded or time.monotonic() - since < INTAKE_SILENCE_S,
+            "intake": not self._resync.seeded or time.monotonic() - since < INTAKE_SILENCE_S,
         }
 
     def _readyz(self) -> Mapping[str, bool]:
-        return {"cluster": self._seeded, "broker": self._inbox.connected}
+        if not self._leading:
+            return {"lease": self._leadership.silent_s < LEASE_SILENCE_S}
+        return {"cluster": self._resync.seeded, "broker": self._inbox.connected}
+
+
+def _seconds(hours: float | None) -> float | None:
+    return None if hours is None else hours * 3600
 
 
 def _platform_queues(settings: OperatorSettings) -> tuple[QueueSpec, ...]:
@@ -267,12 +261,16 @@ def _platform_queues(settings: OperatorSettings) -> tuple[QueueSpec, ...]:
     )
 
 
-def _build_reporter(settings: OperatorSettings) -> GraphqlReporter | None:
+def _build_reporter(
+    settings: OperatorSettings, fence: Callable[[], None]
+) -> GraphqlReporter | None:
     if not settings.graphql_url:
         return None
     token = settings.graphql_token.get_secret_value() if settings.graphql_token else None
     documents = load_documents(settings.graphql_documents)
-    return GraphqlReporter(Backend(settings.graphql_url, documents=documents, token=token))
+    return GraphqlReporter(
+        Backend(settings.graphql_url, documents=documents, token=token, before_send=fence)
+    )
 
 
 async def run(settings: OperatorSettings) -> None:
@@ -292,5 +290,5 @@ def main() -> None:
     configure_logging(settings.log_level, settings.log_format)
     try:
         asyncio.run(run(settings))
-    except* LeadershipLostError as errors:
+    except* (LeadershipLostError, DeafError) as errors:
         sys.exit(f"m0-operator: {errors.exceptions[0]}")

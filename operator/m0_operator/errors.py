@@ -6,6 +6,7 @@ OperatorError
 │   └── AlreadyExistsError    409 on a create: the object is there
 ├── ClusterNotFoundError      404 on a write: the object is gone
 ├── LeadershipLostError       the Lease is another's: end the process
+├── DeafError                 the watches tell nothing: end the process
 └── ClusterRejectedError      400, 413, 422, too large for etcd: the same object is refused again
 
 The wire's errors (`m0_wire.errors`) stand beside these.
@@ -43,6 +44,10 @@ class ClusterRejectedError(OperatorError):
     """The Kubernetes API refuses this object for good."""
 
 
+class DeafError(OperatorError):
+    """What is in the cluster has changed and no watch has told: start anew."""
+
+
 class LeadershipLostError(OperatorError):
     """The Lease could not be renewed, or another one holds it: stop at once."""
 
@@ -60,7 +65,7 @@ TRY_AGAIN = (
 GIVE_UP = (ClusterRejectedError, BackendRejectedError)
 """Errors that are recorded: the same work would fail the same way."""
 
-STOP = (LeadershipLostError,)
+STOP = (LeadershipLostError, DeafError)
 """Errors that end the process: another one goes on with the work."""
 
 

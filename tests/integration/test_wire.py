@@ -57,6 +57,27 @@ async def test_a_queue_that_does_not_exist_is_noticed(stack: DevStack) -> None:
             await broker.publish(f"no-such-{uuid.uuid4().hex}", b"x")
 
 
+def test_a_message_that_is_forbidden_at_the_last_instant_does_not_go_out(
+    stack: DevStack, body: bytes
+) -> None:
+    class TooLateError(Exception):
+        pass
+
+    def forbid() -> None:
+        raise TooLateError
+
+    async def send() -> None:
+        async with Broker(stack.env["M0_AMQP_URL"], name="test") as broker:
+            with pytest.raises(TooLateError):
+                await broker.publish(QUEUE, body, before_send=forbid)
+            # The channel is as good as before.
+            await broker.publish(QUEUE, body, headers={"second": True})
+
+    asyncio.run(send())
+    found = stack.messages(QUEUE, lambda message: message.body == body)
+    assert [message.headers for message in found] == [{"second": True}]
+
+
 async def test_wrong_credentials_are_said_without_repeating_them(stack: DevStack) -> None:
     url = stack.env["M0_AMQP_URL"].replace("m0-dev-password", "wrong-secret")
     assert "wrong-secret" in url

@@ -4,6 +4,7 @@ For programs that start once and stay. `light_backend` is the same for the chunk
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from gql import Client, GraphQLRequest, gql
 from gql.transport.exceptions import TransportError
 from gql.transport.httpx import HTTPXAsyncTransport
 from graphql import GraphQLError
-from httpx import HTTPError, Response
+from httpx import HTTPError, Request, Response
 
 from m0_wire.errors import BackendUnavailableError, WireError
 from m0_wire.mutations import MUTATIONS, check_answer, read_documents
@@ -45,13 +46,17 @@ class Backend:
         documents: dict[str, GraphQLRequest] | None = None,
         token: str | None = None,
         timeout_s: float = 15.0,
+        before_send: Callable[[], None] = lambda: None,
     ) -> None:
         """Args:
         url: the endpoint, `http(s)://…`.
         documents: from `load_documents`.
         token: sent as `Authorization: Bearer …` when given.
         timeout_s: bound on each call, seconds.
+        before_send: called when the connection stands, at the last instant before the call
+            goes out; what it raises ends the call.
         """
+        self._before_send = before_send
         self._url = url
         self._documents = documents or load_documents()
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -64,6 +69,18 @@ class Backend:
             BackendRejectedError: the backend answered with an error: the same call fails again.
             BackendUnavailableError: no usable answer: worth trying again.
         """
+        refused: list[Exception] = []
+
+        async def trace(event: str, _: Mapping[str, Any]) -> None:
+            if event.endswith("send_request_headers.started"):
+                try:
+                    self._before_send()
+                except Exception as error:
+                    refused.append(error)
+                    raise
+
+        async def follow(sent: Request) -> None:
+            sent.extensions["trace"] = trace
 
         async def check(response: Response) -> None:
             # Before gql looks at it: the one table decides, and gql only carries its verdict out.
@@ -74,7 +91,7 @@ class Backend:
             url=self._url,
             headers=self._headers,
             timeout=self._timeout_s,
-            event_hooks={"response": [check]},
+            event_hooks={"request": [follow], "response": [check]},
         )
         try:
             async with (
@@ -83,6 +100,8 @@ class Backend:
             ):
                 await session.execute(request)
         except (TransportError, HTTPError, OSError, TimeoutError) as error:
+            if refused:
+                raise refused[0] from None
             if isinstance(error.__cause__, WireError):
                 raise error.__cause__ from None
             detail = str(error) or type(error).__name__

@@ -5,7 +5,7 @@ Every message is persistent, mandatory and confirmed; nothing waits for ever.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -126,8 +126,13 @@ class Broker:
         message_id: str | None = None,
         mandatory: bool = True,
         persistent: bool = True,
+        before_send: Callable[[], None] = lambda: None,
     ) -> None:
         """Publish to `queue` and wait until the broker has it.
+
+        Args:
+            before_send: called when the channel stands, at the last instant before the message
+                goes out; what it raises ends the publishing.
 
         Raises:
             UnroutableError: the queue does not exist (only when `mandatory`).
@@ -148,6 +153,8 @@ class Broker:
                 raise BrokerUnavailableError("not connected")
             # Publishing waits for ever while the connection is away: hence the bound.
             async with asyncio.timeout(self._timeout_s):
+                await self._channel.ready()
+                before_send()
                 await self._channel.default_exchange.publish(
                     message, routing_key=queue, mandatory=mandatory
                 )

@@ -6,7 +6,7 @@ consumer that could be cancelled, and every answer proves that the channel lives
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -214,7 +214,21 @@ class AmqpInbox:
 class AmqpPublisher:
     """Confirmed publishing to one queue; connects at the first use, and again when it must."""
 
-    def __init__(self, url: str, queue: str, *, name: str, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        queue: str,
+        *,
+        name: str,
+        timeout_s: float = 10.0,
+        fence: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Args:
+        name: what the broker's management shows for this connection.
+        timeout_s: bound on each exchange with the broker, seconds.
+        fence: called at the last instant before a message goes out; raises to stop it.
+        """
+        self._fence = fence
         self._url = url
         self._queue = queue
         self._name = name
@@ -262,6 +276,7 @@ class AmqpPublisher:
                 headers=headers,
                 priority=priority,
                 message_id=message_id or None,
+                before_send=self._fence,
             )
 
     async def close(self) -> None:

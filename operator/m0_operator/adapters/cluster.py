@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import aiohttp
 from kubernetes.aio import client, config
-from m0_contract.resource import GROUP, KIND, PLURAL, VERSION
+from m0_contract.resource import GROUP, KIND, LABEL_RESOURCE, PLURAL, VERSION
 
 from m0_operator.domain.status import Announcement
 from m0_operator.errors import (
@@ -73,6 +73,12 @@ class KubernetesCluster:
             ClusterNotFoundError: the custom resource is not installed.
         """
         answer = await self._request("GET", self._resources)
+        items: list[dict[str, Any]] = answer["items"]
+        return items
+
+    async def list_jobs(self) -> list[dict[str, Any]]:
+        """Every Job of a VideoChunkJob."""
+        answer = await self._request("GET", self._jobs, query=[("labelSelector", LABEL_RESOURCE)])
         items: list[dict[str, Any]] = answer["items"]
         return items
 

@@ -1,40 +1,44 @@
 """What the cluster tells: a resource or one of our Jobs has changed. Each only wakes reconcile."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import kopf
-from m0_contract.resource import GROUP, KIND, LABEL_RESOURCE, PLURAL, VERSION
+from m0_contract.resource import GROUP, LABEL_RESOURCE, PLURAL, VERSION
 
 
 class Listener(Protocol):
-    """What the handlers call."""
+    """What the handlers call, with an object's metadata."""
 
-    def hear_resource(self, body: dict[str, Any], *, deleted: bool) -> None:
+    def hear_resource(self, meta: Mapping[str, Any], *, deleted: bool) -> None:
         """A VideoChunkJob has changed or gone."""
         ...
 
-    def hear_job(self, resource: str) -> None:
-        """The Job of this resource has changed or gone."""
+    def hear_job(self, meta: Mapping[str, Any], *, deleted: bool) -> None:
+        """The Job of a resource has changed or gone."""
         ...
 
 
 async def on_resource(
     type: str | None,  # noqa: A002 - kopf passes it by this name
-    body: kopf.Body,
+    meta: kopf.Meta,
     memo: kopf.Memo,
     **_: object,
 ) -> None:
     """A VideoChunkJob has changed."""
     listener: Listener = memo.listener
-    listener.hear_resource(dict(body), deleted=type == "DELETED")
+    listener.hear_resource(meta, deleted=type == "DELETED")
 
 
-async def on_job(meta: kopf.Meta, memo: kopf.Memo, **_: object) -> None:
+async def on_job(
+    type: str | None,  # noqa: A002 - kopf passes it by this name
+    meta: kopf.Meta,
+    memo: kopf.Memo,
+    **_: object,
+) -> None:
     """One of our Jobs has changed."""
     listener: Listener = memo.listener
-    for owner in meta.get("ownerReferences") or ():
-        if owner["kind"] == KIND:
-            listener.hear_job(owner["name"])
+    listener.hear_job(meta, deleted=type == "DELETED")
 
 
 def login(**kwargs: Any) -> kopf.ConnectionInfo | None:

@@ -45,6 +45,11 @@ class Hearing:
                 self._unheard.setdefault(key, self._clock())
 
     @property
+    def doubtful(self) -> bool:
+        """Whether the watches owe us an event."""
+        return bool(self._unheard)
+
+    @property
     def behind_s(self) -> float:
         """For how long the watches have owed us an event, seconds; 0 when they owe none."""
         return self._clock() - min(self._unheard.values()) if self._unheard else 0.0

@@ -69,6 +69,12 @@ class Leadership:
         self._seen_at = 0.0
         self._version: str | None = None
         self._renewed_at = 0.0
+        self._looked_at = clock()
+
+    @property
+    def silent_s(self) -> float:
+        """Since the Lease was last looked at or renewed, seconds."""
+        return self._clock() - max(self._looked_at, self._renewed_at)
 
     async def acquire(self, stop: asyncio.Event) -> bool:
         """Wait until the Lease is ours; False when `stop` came first."""
@@ -89,6 +95,7 @@ class Leadership:
     async def try_acquire(self) -> bool:
         """Take the Lease if it is free, released or expired."""
         record = await self._leases.fetch_lease()
+        self._looked_at = self._clock()
         if record != self._seen:
             self._seen, self._seen_at = record, self._clock()
         if record is not None and record.holder not in {"", self._identity}:

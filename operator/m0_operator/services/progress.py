@@ -1,11 +1,21 @@
 """The latest progress of each video, heard from its Job's messages, shown once a second."""
 
+import asyncio
+import logging
 from collections.abc import Callable
 
 from m0_contract.chunk import Progress
+from m0_wire.errors import BrokerUnavailableError
 from pydantic import ValidationError
 
+from m0_operator.services.pause import pause
+from m0_operator.services.ports import Inbox
+
+logger = logging.getLogger(__name__)
+
 SHOW_EVERY_S = 1.0
+POLL_S = 0.5
+MAX_PAUSE_S = 30.0
 
 
 class ProgressTracker:
@@ -54,3 +64,17 @@ class ProgressTracker:
         """It has ended."""
         self._latest.pop(resource, None)
         self._shown.pop(resource, None)
+
+
+async def follow_progress(inbox: Inbox, tracker: ProgressTracker, stop: asyncio.Event) -> None:
+    """Hear what the Jobs say until `stop`; a broker that is away only leaves people uninformed."""
+    pause_s = POLL_S
+    while not stop.is_set():
+        try:
+            while (message := await inbox.fetch()) is not None:
+                tracker.hear(message.body)
+            pause_s = POLL_S
+        except BrokerUnavailableError as error:
+            pause_s = min(MAX_PAUSE_S, pause_s * 2)
+            logger.info("Progress not heard", extra={"reason": str(error)})
+        await pause(stop, pause_s)

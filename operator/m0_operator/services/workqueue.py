@@ -12,6 +12,8 @@ from m0_operator.errors import STOP, TRY_AGAIN
 
 logger = logging.getLogger(__name__)
 
+WORK_S = 60.0
+"""Bound on one key's work, seconds: everything in it has its own, so this one is for bugs."""
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 60.0
 
@@ -67,7 +69,8 @@ class WorkQueue:
             self._waiting.discard(key)
             self._active.add(key)
             try:
-                await work(key)
+                async with asyncio.timeout(WORK_S):
+                    await work(key)
             except Exception as error:  # noqa: BLE001 - a worker outlives whatever a key does to it
                 self._active.discard(key)
                 self._again.discard(key)

@@ -189,3 +189,21 @@ def test_a_sound_document_is_taken_by_both(tmp_path: Path, text: str) -> None:
     (tmp_path / f"{MUTATION}.graphql").write_text(text)
     load_documents(tmp_path)
     assert read_documents(tmp_path)[MUTATION] == text
+
+
+async def test_a_call_that_is_forbidden_at_the_last_instant_does_not_go_out(url: str) -> None:
+    """The connection stands, as after a pause in which another took over: nothing is sent."""
+
+    class TooLateError(Exception):
+        pass
+
+    def forbid() -> None:
+        raise TooLateError
+
+    with pytest.raises(TooLateError):
+        await Backend(url, before_send=forbid).mutate(MUTATION, STATUS)
+    assert Server.seen == []
+    allowed: list[bool] = []
+    await Backend(url, before_send=lambda: allowed.append(True)).mutate(MUTATION, STATUS)
+    assert allowed == [True]
+    assert len(Server.seen) == 1

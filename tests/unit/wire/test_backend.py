@@ -203,6 +203,7 @@ async def test_a_call_that_is_forbidden_at_the_last_instant_does_not_go_out(url:
     with pytest.raises(TooLateError):
         await Backend(url, before_send=forbid).mutate(MUTATION, STATUS)
     assert Server.seen == []
+    Server.answer = (200, b'{"data": {"updateBatchVideoProcessingStatus": null}}')
     allowed: list[bool] = []
     await Backend(url, before_send=lambda: allowed.append(True)).mutate(MUTATION, STATUS)
     assert allowed == [True]

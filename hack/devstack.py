@@ -221,6 +221,18 @@ class DevStack:
 
         return asyncio.run(look())
 
+    def drop_queues(self, *queues: str) -> None:
+        """Delete queues, with what is in them."""
+
+        async def drop() -> None:
+            connection = await aio_pika.connect(self.env["M0_AMQP_URL"])
+            async with connection:
+                channel = await connection.channel()
+                for queue in queues:
+                    await channel.queue_delete(queue)
+
+        asyncio.run(drop())
+
     def depth(self, queue: str) -> int:
         """Messages ready in a queue."""
 

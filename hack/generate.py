@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from m0_contract.errors import ERRORS, Verdict
+from m0_contract.errors import ERRORS, ErrorCode, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +29,81 @@ exactly one dead letter.
 |---|---|---|---|
 """
 
+CAUSES_HEAD = """
+## From what happened to the code
+
+| what happened | code |
+|---|---|
+"""
+
+CAUSES: tuple[tuple[str, ErrorCode], ...] = (
+    ("the body is no JSON object, no UTF-8, or nested too deep", ErrorCode.INVALID_JSON),
+    (
+        "a field is missing, malformed or out of range; the API refuses the request",
+        ErrorCode.INVALID_REQUEST,
+    ),
+    ("the body is larger than 240 KiB", ErrorCode.REQUEST_TOO_LARGE),
+    ("its `process_id` belongs to another request", ErrorCode.CONFLICT),
+    ("the film's object, bucket or version is missing", ErrorCode.SOURCE_NOT_FOUND),
+    ("the film may not be read", ErrorCode.SOURCE_FORBIDDEN),
+    (
+        "the network to the film's store is down, it answers 5xx or is too slow, after all tries",
+        ErrorCode.SOURCE_UNREACHABLE,
+    ),
+    ("the film is replaced while it is read", ErrorCode.SOURCE_CHANGED),
+    ("the file is empty, a text, a playlist, a list of files", ErrorCode.NOT_MEDIA),
+    ("a codec or container that can't be cut", ErrorCode.UNSUPPORTED_MEDIA),
+    (
+        "hostile or too long: more pixels, streams, hours or chunks than the deployment allows",
+        ErrorCode.LIMIT_EXCEEDED,
+    ),
+    ("cut off, damaged, or nothing comes of it for too long", ErrorCode.SOURCE_CORRUPT),
+    ("libav refuses in the middle of the film", ErrorCode.CHUNK_FAILED),
+    ("what was written does not add up", ErrorCode.INTEGRITY),
+    ("the disk is full, or the pod was evicted for its use of it", ErrorCode.DISK_FULL),
+    ("the destination's bucket is missing", ErrorCode.DESTINATION_NOT_FOUND),
+    ("the destination may not be written", ErrorCode.DESTINATION_FORBIDDEN),
+    (
+        "the destination's store is away, answers 5xx or is too slow, after all tries",
+        ErrorCode.UPLOAD_FAILED,
+    ),
+    ("the backend refuses a row", ErrorCode.DATABASE_REJECTED),
+    ("the backend is away while a film is cut, after all tries", ErrorCode.DATABASE_UNREACHABLE),
+    ("the results queue is missing", ErrorCode.PUBLISH_UNROUTABLE),
+    ("the broker is away while a film is cut, after all tries", ErrorCode.BROKER_UNREACHABLE),
+    ("a setting of the deployment makes no sense", ErrorCode.BAD_CONFIGURATION),
+    ("killed for memory, the last time with `chunker.memoryCap`", ErrorCode.OUT_OF_MEMORY),
+    ("the Job's deadline passed", ErrorCode.DEADLINE_EXCEEDED),
+    ("the deadline passed and the image could not be pulled", ErrorCode.IMAGE_PULL),
+    ("the deadline passed and no node took the pod", ErrorCode.UNSCHEDULABLE),
+    (
+        "the deadline passed and the pod could not start: a missing Secret, a volume, a quota",
+        ErrorCode.POD_NOT_STARTED,
+    ),
+    ("the node fell silent again and again", ErrorCode.NODE_LOST),
+    ("somebody or something killed the chunker, four times", ErrorCode.KILLED),
+    ("the cluster refuses the Job's manifest", ErrorCode.JOB_REFUSED),
+    ("somebody deleted the Job or its finished pod, four times", ErrorCode.JOB_LOST),
+    ("`spec.stop`, or the resource was deleted", ErrorCode.STOPPED),
+    (
+        "told to end by anybody, as in an eviction or a drain; ends no video by itself",
+        ErrorCode.DISRUPTED,
+    ),
+    ("anything that nobody foresaw", ErrorCode.INTERNAL),
+)
+"""What people see happen, in their words; every code has at least one."""
+
+CAUSES_TAIL = """
+## What is told while it is not over
+
+A backend that is away delays only statuses: `BackendReported` is `False` with what it said, an
+event tells it once, and it is tried again for as long as it takes, at most a minute apart. A
+broker that is away delays dead letters in the same way (`DeadLettered`). A pod that can't start is
+told within a minute: `PodStarted` is `False` with the reason `ImagePullFailed`, `Unschedulable` or
+`PodNotStarted`, and the same is an event. A Job that another one follows is an event
+`StartedAgain`, with why.
+"""
+
 
 def failures() -> str:
     """docs/failures.md, from the failure table."""
@@ -36,7 +111,18 @@ def failures() -> str:
         f"| `{code}` | {entry.stage} | {VERDICTS[entry.verdict]} | {entry.remedy} |"
         for code, entry in ERRORS.items()
     )
-    return FAILURES_HEAD + "\n".join(rows) + "\n"
+    unexplained = ERRORS.keys() - {code for _, code in CAUSES}
+    assert not unexplained, f"no cause is given for {unexplained}"
+    causes = (f"| {cause} | `{code}` |" for cause, code in CAUSES)
+    return (
+        FAILURES_HEAD
+        + "\n".join(rows)
+        + "\n"
+        + CAUSES_HEAD
+        + "\n".join(causes)
+        + "\n"
+        + CAUSES_TAIL
+    )
 
 
 def crd() -> str:

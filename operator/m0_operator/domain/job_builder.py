@@ -4,7 +4,7 @@ import copy
 import hashlib
 from typing import Any
 
-from m0_contract.outcome import PERMANENT_EXIT_CODES
+from m0_contract.outcome import PERMANENT_EXIT_CODES, ExitCode
 from m0_contract.request import VideoRequest
 from m0_contract.resource import (
     GROUP,
@@ -101,12 +101,21 @@ def _owner(resource: Resource) -> dict[str, Any]:
 
 
 def _failure_policy() -> dict[str, Any]:
-    # The first rule that fits wins: a disruption is never the video's fault.
+    # The first rule that fits wins: a disruption is never the video's fault, nor is it when
+    # somebody tells the pod to end and Kubernetes does not call it a disruption.
     return {
         "rules": [
             {
                 "action": "Ignore",
                 "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+            },
+            {
+                "action": "Ignore",
+                "onExitCodes": {
+                    "containerName": CONTAINER,
+                    "operator": "In",
+                    "values": [int(ExitCode.DISRUPTED)],
+                },
             },
             {
                 "action": "FailJob",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from m0_contract.outcome import PERMANENT_EXIT_CODES
+from m0_contract.outcome import PERMANENT_EXIT_CODES, ExitCode
 from m0_contract.request import parse_request
 from m0_contract.resource import FINALIZER, build_spec
 from m0_operator.domain.job_builder import build_job, job_name, label_value
@@ -103,8 +103,9 @@ def test_the_pod_gets_the_request_byte_for_byte() -> None:
 def test_the_failure_policy_follows_the_exit_code_table() -> None:
     video = resource()
     manifest = build_job(video, video.spec.to_request(), 1, JobTemplate(image="c"))
-    ignore, fail = manifest["spec"]["podFailurePolicy"]["rules"]
-    assert ignore["action"] == "Ignore"
+    ignore, told, fail = manifest["spec"]["podFailurePolicy"]["rules"]
+    assert ignore["action"] == told["action"] == "Ignore"
+    assert told["onExitCodes"]["values"] == [ExitCode.DISRUPTED]
     assert fail["onExitCodes"]["values"] == [*(int(code) for code in PERMANENT_EXIT_CODES), 137]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from devstack import ROOT, wait_for
+from devstack import ROOT, Message, wait_for
 from own import Operator, OwnStack, own_stack
 
 Request = Callable[..., dict[str, Any]]
@@ -57,6 +57,16 @@ def wait_told(own: OwnStack, process_id: int, *statuses: str) -> None:
         f"{statuses} of {process_id}",
         lambda: [name for name, _ in own.statuses(process_id)] == list(statuses),
     )
+
+
+def letters(own: OwnStack, *process_ids: int) -> list[Message]:
+    """Wait until each of these has a dead letter; all that there are."""
+
+    def look() -> list[Message] | None:
+        found = own.messages(own.letters, lambda _: True)
+        return found if {letter.process_id for letter in found} >= set(process_ids) else None
+
+    return wait_for(f"the dead letters of {process_ids}", look)
 
 
 def events(own: OwnStack, process_id: int) -> list[tuple[str, str]]:
@@ -110,9 +120,8 @@ def test_a_paused_leader_does_nothing_when_it_wakes_up(own: OwnStack, send: Send
     assert "Lease" in leader.last_words
     last = send(destination_prefix=...)
     wait_told(own, last, "FAILED")
-    letters = own.messages(own.letters, lambda _: True)
-    ids = [letter.process_id for letter in letters]
-    assert sorted(ids) == sorted([*before, *during, last]), "each once"
+    found = letters(own, *before, *during, last)
+    assert len(found) == len(before) + len(during) + 1, "each once"
     for process_id in (*before, *during):
         wait_told(own, process_id, "FAILED")
 
@@ -169,7 +178,7 @@ def test_memory_ends_at_the_cap(own: OwnStack, send: Send) -> None:
     found = status(own, process_id)
     assert found["failure"]["code"] == "OUT_OF_MEMORY"
     assert found["jobRef"]["memory"] == "30Mi"
-    assert len(own.messages(own.letters, lambda m: m.process_id == process_id)) == 1
+    assert len(letters(own, process_id)) == 1
 
 
 def in_node(*command: str) -> None:
@@ -205,6 +214,43 @@ def test_a_video_on_a_node_that_is_gone_is_started_elsewhere(
     assert len(own.rows(process_id)) == long_source[1] // 2
     heard = own.messages(own.results, lambda m: m.process_id == process_id)
     assert len({m.json["chunk_id"] for m in heard}) == long_source[1] // 2
+
+
+def patch(own: OwnStack, process_id: int, **spec: Any) -> None:
+    own.kubectl(
+        "patch", "vcj", f"video-{process_id}", "--type=merge", "-p", json.dumps({"spec": spec})
+    )
+
+
+def test_a_stopped_one_ends_and_says_so(own: OwnStack, send: Send) -> None:
+    own.start_leader(NOWHERE)
+    process_id = send()
+    wait_told(own, process_id, "QUEUED")
+    wait_for("its pod", lambda: own.kubectl("get", "pods", "-o", "name").strip())
+    patch(own, process_id, stop=True)
+    own.wait_phase(f"video-{process_id}", "Stopped")
+    wait_told(own, process_id, "QUEUED", "FAILED")
+    (letter,) = letters(own, process_id)
+    assert letter.headers["x-m0-error-code"] == "STOPPED"
+    assert not own.kubectl("get", "jobs,pods", "-o", "name").strip()
+
+
+def test_jobs_go_on_without_an_operator_and_the_next_one_takes_them_over(
+    own: OwnStack, send: Send, long_source: tuple[str, int]
+) -> None:
+    first = own.start_leader()
+    process_id = send(cloud_stream_path=long_source[0], video_preprocessing={"chunk_duration": 2})
+    wait_for("the first chunk", lambda: own.rows(process_id))
+    first.send(signal.SIGTERM)
+    assert first.wait() == 0
+    chunks = long_source[1] // 2
+    wait_for("the Job to end by itself", lambda: len(own.rows(process_id)) == chunks)
+    own.start_leader()
+    own.wait_phase(f"video-{process_id}", "Succeeded")
+    wait_told(own, process_id, "QUEUED", "PROCESSING")
+    found = status(own, process_id)
+    assert (found["attempts"], found["progress"]["chunks"]) == (1, chunks)
+    assert len(own.messages(own.results, lambda m: m.process_id == process_id)) == chunks
 
 
 def test_the_limit_of_active_videos_changes_while_it_runs(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from aiormq.exceptions import ChannelInvalidStateError
-from m0_operator.adapters.broker import AmqpDelivery
+from m0_operator.adapters.broker import AmqpDelivery, with_heartbeat
 from m0_wire.errors import BrokerUnavailableError
 
 
@@ -68,3 +68,9 @@ async def test_a_delivery_knows_when_its_channel_has_gone(
 
 def test_what_the_sender_left_out_or_overdid_is_put_right(delivery: AmqpDelivery) -> None:
     assert (delivery.priority, delivery.message_id, delivery.redelivered) == (9, "", False)
+
+
+def test_a_heartbeat_of_our_own_unless_the_deployment_has_one() -> None:
+    assert with_heartbeat("amqp://u:p@h:5672/v").query["heartbeat"] == "10"
+    assert with_heartbeat("amqp://u:p@h:5672/v?heartbeat=60").query["heartbeat"] == "60"
+    assert str(with_heartbeat("amqp://u:p%2F@h/%2F")).startswith("amqp://u:p%2F@h/%2F")

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from m0_operator.adapters.backend import GraphqlReporter
 from m0_operator.adapters.broker import AmqpInbox, AmqpPublisher, QueueSpec
 from m0_operator.adapters.cluster import KubernetesCluster
+from m0_operator.adapters.queue_kind import say_priorities
 from m0_operator.domain.actions import Policy
 from m0_operator.domain.job_template import read_job_template
 from m0_operator.domain.observed import parse_resource
@@ -45,7 +46,8 @@ SHUTDOWN_S = 10.0
 IDENTITY: Any = "m0-operator"
 INTAKE_SILENCE_S = 120.0
 PROGRESS_QUEUE_ARGUMENTS = {"x-max-length": 10_000, "x-message-ttl": 60_000}
-PRIORITY_QUEUE_ARGUMENTS = {"x-max-priority": 10}
+# A virtual host may make queues of another kind, which take no x-max-priority.
+PRIORITY_QUEUE_ARGUMENTS = {"x-queue-type": "classic", "x-max-priority": 10}
 
 
 def utc_now() -> datetime:
@@ -136,6 +138,7 @@ class App:
             if not self._stop.is_set():
                 workers = self._start_workers(group)
                 group.create_task(self._watch(kopf_stop), name="watch")
+                group.create_task(self._say_priorities(), name="priorities")
                 await self._stop.wait()
                 await self._finish(workers)
             holding.cancel()
@@ -242,6 +245,15 @@ class App:
                 pause_s = min(30.0, pause_s * 2)
                 logger.info("Progress not heard", extra={"reason": str(error)})
             await pause(self._stop, pause_s)
+
+    async def _say_priorities(self) -> None:
+        """Once, when the queue is there."""
+        while not self._inbox.connected:
+            if self._stop.is_set():
+                return
+            await pause(self._stop, 1)
+        url = self._settings.amqp_url.get_secret_value()
+        await say_priorities(url, self._settings.priority_queue)
 
     def _livez(self) -> Mapping[str, bool]:
         rounds, since = self._intake_round

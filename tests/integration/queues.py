@@ -1,12 +1,13 @@
 """Queues of a test's own on the real RabbitMQ, seen with a client of its own."""
 
 import uuid
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
+from devstack import DevStack
 
 CLASSIC: dict[str, Any] = {}
 TEN: dict[str, Any] = {"x-max-priority": 10}
@@ -61,3 +62,24 @@ async def queues_of(url: str) -> AsyncIterator[Queues]:
         finally:
             for name in queues.made:
                 await queues.delete(name)
+
+
+def control(stack: DevStack, *arguments: str) -> str:
+    """`rabbitmqctl` beside the server: what AMQP can't do."""
+    return stack.kubectl(
+        "exec", "deploy/m0-rabbitmq", "--", "env", "HOME=/data",
+        "RABBITMQ_NODENAME=rabbit@localhost", "/usr/lib/rabbitmq/bin/rabbitmqctl", "-q", *arguments,
+    )  # fmt: skip
+
+
+@contextmanager
+def reader_of(stack: DevStack) -> Iterator[str]:
+    """The URL for a user who may read and write, and configure nothing."""
+    name = f"m0-test-{uuid.uuid4().hex[:12]}"
+    control(stack, "add_user", name, name)
+    try:
+        control(stack, "set_permissions", name, "^$", ".*", ".*")
+        host = stack.env["M0_AMQP_URL"].rpartition("@")[2]
+        yield f"amqp://{name}:{name}@{host}"
+    finally:
+        control(stack, "delete_user", name)

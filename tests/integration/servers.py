@@ -109,6 +109,19 @@ def swallow(_before: int, _data: bytes) -> bytes:
     return b""
 
 
+def silence_present() -> Callable[[int, bytes], bytes]:
+    """On the connections that there are nothing arrives any more; new ones are well."""
+    well: set[int] = set()
+
+    def change(before: int, data: bytes) -> bytes:
+        # Each direction of a connection has a thread of its own.
+        if before == 0:
+            well.add(threading.get_ident())
+        return data if threading.get_ident() in well else b""
+
+    return change
+
+
 def damage_once(change: Callable[[int, bytes], bytes]) -> Callable[[int, bytes], bytes]:
     """Until it has changed something."""
     done = threading.Event()

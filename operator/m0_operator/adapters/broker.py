@@ -13,6 +13,7 @@ from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import DeliveryError
 from aiormq.exceptions import ChannelNotFoundEntity
 from m0_wire.broker import Broker, redact_url, translate_broker_errors
 from m0_wire.errors import BrokerUnavailableError
@@ -222,6 +223,7 @@ class AmqpPublisher:
         self._timeout_s = timeout_s
         self._broker: Broker | None = None
         self._lock = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     @property
     def connected(self) -> bool:
@@ -255,18 +257,34 @@ class AmqpPublisher:
             UnroutableError: the queue does not exist.
             BrokerUnavailableError: not confirmed within the timeout.
         """
-        async with bounded(f"publishing to {self._queue}", self._timeout_s):
-            broker = await self.connect()
-            await broker.publish(
-                self._queue,
-                body,
-                headers=sendable_headers(headers),
-                priority=priority,
-                message_id=message_id or None,
-            )
+        broker: Broker | None = None
+        try:
+            async with bounded(f"publishing to {self._queue}", self._timeout_s):
+                broker = await self.connect()
+                await broker.publish(
+                    self._queue,
+                    body,
+                    headers=sendable_headers(headers),
+                    priority=priority,
+                    message_id=message_id or None,
+                )
+        except BrokerUnavailableError as error:
+            if not isinstance(error.__cause__, DeliveryError):
+                self._leave(broker)
+            raise
+
+    def _leave(self, broker: Broker | None) -> None:
+        """Have the next one connect anew: a dead connection is noticed only after minutes."""
+        if broker is not None and broker is self._broker:
+            self._broker = None
+            task = asyncio.create_task(broker.close())
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
 
     async def close(self) -> None:
         """Close the connection; never raises."""
+        if self._leaving:
+            await asyncio.wait(self._leaving)
         if self._broker is not None:
             await self._broker.close()
             self._broker = None

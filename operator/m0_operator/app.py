@@ -31,6 +31,7 @@ from m0_operator.services.hearing import Hearing
 from m0_operator.services.intake import Intake
 from m0_operator.services.leadership import Leadership
 from m0_operator.services.limit import LimitFile
+from m0_operator.services.pause import pause
 from m0_operator.services.progress import ProgressTracker, follow_progress
 from m0_operator.services.reconcile import Reconciler
 from m0_operator.services.reporting import Reporting

@@ -5,6 +5,7 @@ OperatorError
 ├── ClusterConflictError      409 on a write: somebody else wrote first, read again
 │   └── AlreadyExistsError    409 on a create: the object is there
 ├── ClusterNotFoundError      404 on a write: the object is gone
+├── ClusterExpiredError       410: too long ago, the cluster has forgotten it; read anew
 ├── LeadershipLostError       the Lease is another's: end the process
 ├── DeafError                 the watches tell nothing: end the process
 └── ClusterRejectedError      400, 413, 422, too large for etcd: the same object is refused again
@@ -40,6 +41,10 @@ class ClusterNotFoundError(OperatorError):
     """The object to be changed is gone."""
 
 
+class ClusterExpiredError(OperatorError):
+    """The state of the cluster that was asked for is too old."""
+
+
 class ClusterRejectedError(OperatorError):
     """The Kubernetes API refuses this object for good."""
 
@@ -56,6 +61,7 @@ TRY_AGAIN = (
     ClusterUnavailableError,
     ClusterConflictError,
     ClusterNotFoundError,
+    ClusterExpiredError,
     BrokerUnavailableError,
     UnroutableError,
     BackendUnavailableError,
@@ -75,6 +81,8 @@ def error_from_status(status: int, method: str, text: str) -> OperatorError:
         return ClusterNotFoundError(text)
     if status == 409:
         return AlreadyExistsError(text) if method == "POST" else ClusterConflictError(text)
+    if status == 410:
+        return ClusterExpiredError(text)
     # etcd's own limit comes as a 500, though no later try can help.
     if status in {400, 413, 422} or "request is too large" in text:
         return ClusterRejectedError(text)

@@ -76,7 +76,7 @@ class Cursor:
             token, version, skip = json.loads(urlsafe_b64decode(text.encode("ascii")))
         except (ValueError, TypeError) as error:
             raise BadTokenError("this is no continue token") from error
-        known = isinstance(token, str) and isinstance(version, str) and isinstance(skip, int)
+        known = isinstance(token, str) and isinstance(version, str) and type(skip) is int
         if not known or not version.isdecimal() or not 0 <= skip <= PAGE:
             raise BadTokenError("this is no continue token")
         return cls(token, version, skip)

@@ -16,9 +16,10 @@ from m0_contract.errors import ErrorCode
 from m0_wire.errors import WireError
 from starlette.middleware.cors import CORSMiddleware
 
-from m0_operator.gateway import letter_routes, video_routes
+from m0_operator.gateway import examples, letter_routes, video_routes
 from m0_operator.gateway.auth import Tokens
 from m0_operator.gateway.bodies import read_body, read_submission
+from m0_operator.gateway.examples import answer
 from m0_operator.gateway.models import Alive, Health, Queued
 from m0_operator.gateway.openapi import API_VERSION, DESCRIPTION, describe, problems, request_body
 from m0_operator.gateway.problems import RETRY_AFTER_S, ProblemError, add_handlers
@@ -31,11 +32,6 @@ from m0_operator.services.jobs import Videos
 logger = logging.getLogger(__name__)
 
 _CORS_HEADERS = ("Authorization", "Content-Type", "Last-Event-ID")
-_QUEUED_EXAMPLE = {
-    "process_id": 101,
-    "status": "QUEUED",
-    "message": "The video is queued with priority 5.",
-}
 
 
 class Publisher(Protocol):
@@ -126,10 +122,7 @@ def _add_queue(app: FastAPI, publisher: Publisher) -> None:
         "/api/v1/process_video",
         response_model=Queued,
         responses={
-            200: {
-                "description": "The broker has it.",
-                "content": {"application/json": {"example": _QUEUED_EXAMPLE}},
-            },
+            200: answer("The broker has it.", examples.QUEUED),
             **problems(400, 408, 413, 422, 503),
         },
         openapi_extra=request_body(required=True),

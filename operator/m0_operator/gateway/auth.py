@@ -113,11 +113,13 @@ def _read(path: Path) -> list[tuple[bytes, Right]]:
     """The tokens of a file, or of a directory's files but for hidden ones."""
     found: list[tuple[bytes, Right]] = []
     try:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        files = [path]
+        if path.is_dir():
+            visible = (file for file in path.iterdir() if not file.name.startswith("."))
+            files = sorted(file for file in visible if file.is_file())
         for file in files:
-            if file.name.startswith(".") or not file.is_file():
-                continue
-            right: Right = "read" if path.is_dir() and file.name.startswith("read") else "all"
+            readers = file != path and file.name.startswith("read")
+            right: Right = "read" if readers else "all"
             found += _digests(file.read_text(), right, str(file))
     except (OSError, UnicodeDecodeError) as error:
         raise AuthSettingsError(f"{path}: {type(error).__name__}") from error

@@ -9,7 +9,9 @@ from fastapi.responses import JSONResponse
 from m0_contract.errors import ErrorCode, Stage
 
 from m0_operator.domain.letters import LetterFilter
+from m0_operator.gateway import examples
 from m0_operator.gateway.bodies import read_body, read_submission
+from m0_operator.gateway.examples import answer
 from m0_operator.gateway.models import LetterDetail, LetterList, Replayed, build_letter_list
 from m0_operator.gateway.openapi import problems, request_body
 from m0_operator.gateway.problems import ProblemError
@@ -23,7 +25,11 @@ def build_router(letters: DeadLetterBox) -> APIRouter:
     """The routes over the dead-letter service."""
     router = APIRouter(prefix="/api/v1/dead-letters", tags=["dead letters"])
 
-    @router.get("", response_model=LetterList, responses=problems(422, 503))
+    @router.get(
+        "",
+        response_model=LetterList,
+        responses={200: answer("The letters.", examples.LETTERS), **problems(422, 503)},
+    )
     async def list_letters(
         code: Annotated[ErrorCode | None, Query(description="Why it failed.")] = None,
         stage: Annotated[Stage | None, Query(description="Where it failed.")] = None,
@@ -36,10 +42,14 @@ def build_router(letters: DeadLetterBox) -> APIRouter:
         """The dead letters, the newest failure first. Looking changes nothing."""
         wanted = LetterFilter(code=code, stage=stage, process_id=process_id, since=since)
         listing = await letters.list(wanted, limit=limit)
-        answer = build_letter_list(listing.letters, listing.matched, complete=listing.complete)
-        return JSONResponse(answer.model_dump(mode="json"))
+        found = build_letter_list(listing.letters, listing.matched, complete=listing.complete)
+        return JSONResponse(found.model_dump(mode="json"))
 
-    @router.get("/{letter_id}", response_model=LetterDetail, responses=problems(404, 422, 503))
+    @router.get(
+        "/{letter_id}",
+        response_model=LetterDetail,
+        responses={200: answer("The letter.", examples.LETTER), **problems(404, 422, 503)},
+    )
     async def show_letter(letter_id: LetterId) -> JSONResponse:
         """One dead letter with its body and headers."""
         try:
@@ -53,7 +63,10 @@ def build_router(letters: DeadLetterBox) -> APIRouter:
     @router.post(
         "/{letter_id}/replay",
         response_model=Replayed,
-        responses=problems(400, 404, 408, 413, 422, 503),
+        responses={
+            200: answer("The broker has it again.", examples.REPLAYED),
+            **problems(400, 404, 408, 413, 422, 503),
+        },
         openapi_extra=request_body(required=False),
     )
     async def replay_letter(letter_id: LetterId, request: Request) -> JSONResponse:

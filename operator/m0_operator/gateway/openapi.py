@@ -67,7 +67,7 @@ def _problem(status: int) -> dict[str, Any]:
     code, detail, errors = _PROBLEMS[status]
     example = {
         "type": f"urn:m0:problem:{code.lower().replace('_', '-')}",
-        "title": _MEANINGS[status].rstrip("."),
+        "title": code.replace("_", " ").capitalize(),
         "status": status,
         "detail": detail,
         "instance": "/api/v1/…",
@@ -124,9 +124,20 @@ def _build(app: FastAPI, *, guarded: bool) -> dict[str, Any]:
         "default": 0,
         "description": "The message's: a higher one is taken first.",
     }
+    _forget_defaults(document)
     if guarded:
         components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"bearer": []}]
         for path in ("/livez", "/readyz"):
             document["paths"][path]["get"]["security"] = []
     return document
+
+
+def _forget_defaults(document: dict[str, Any]) -> None:
+    """FastAPI says of every route with parameters that it may answer 422, in a form not ours."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if MEDIA_TYPE not in operation["responses"].get("422", {}).get("content", {MEDIA_TYPE}):
+                del operation["responses"]["422"]

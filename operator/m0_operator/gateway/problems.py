@@ -89,7 +89,7 @@ def build_response(
             detail = _fastapi_details(error, where)
     content = {
         "type": f"urn:m0:problem:{error.code.lower().replace('_', '-')}",
-        "title": HTTPStatus(error.status).phrase,
+        "title": error.code.replace("_", " ").capitalize(),
         "status": error.status,
         "detail": detail,
         "instance": path,

@@ -80,13 +80,13 @@ class EventStream(Response):
     async def _serve(self, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
-        await _write(send, f"retry: {RETRY_MS}\n\n".encode())
         ends = {
             asyncio.create_task(_left(receive)),
             asyncio.create_task(self._streams.closing.wait()),
         }
         following: asyncio.Task[Update | None] | None = None
         try:
+            await _write(send, f"retry: {RETRY_MS}\n\n".encode())
             while True:
                 following = following or asyncio.create_task(self._next())
                 done, _ = await asyncio.wait(

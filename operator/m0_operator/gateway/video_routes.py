@@ -13,6 +13,8 @@ from m0_contract.resource import Phase
 from m0_operator.domain.views import VideoView
 from m0_operator.domain.wanted import BadTokenError, VideoFilter
 from m0_operator.errors import ClusterConflictError, ClusterExpiredError
+from m0_operator.gateway import examples
+from m0_operator.gateway.examples import answer
 from m0_operator.gateway.models import Stopping, VideoList
 from m0_operator.gateway.openapi import problems
 from m0_operator.gateway.problems import ProblemError
@@ -27,30 +29,20 @@ ProcessId = Annotated[
         examples=["101"],
     ),
 ]
-_STREAM_EXAMPLE = """\
-retry: 3000
-
-id: 48211
-event: status
-data: {"process_id": 101, "phase": "Running", "progress": {"chunks": 2, "percent": "40%"}}
-
-: nothing new
-
-id: 48240
-event: status
-data: {"process_id": 101, "phase": "Succeeded", "final": true}
-
-event: end
-data: {"reason": "final"}
-
-"""
-
+_EVENT = {
+    "type": "object",
+    "description": "One event.",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": ["status", "deleted", "end"]},
+        "id": {"type": "string", "description": "The video's `resource_version`."},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 _STREAM_ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The events.",
-        "content": {
-            "text/event-stream": {"schema": {"type": "string"}, "example": _STREAM_EXAMPLE}
-        },
+        "content": {"text/event-stream": {"schema": _EVENT, "example": examples.EVENTS}},
     },
     204: {"description": "It is final, and the last event was seen."},
     **problems(404, 422, 503),
@@ -67,7 +59,11 @@ def build_router(videos: Videos, streams: Streams) -> APIRouter:
 
 
 def _add_list(router: APIRouter, videos: Videos) -> None:
-    @router.get("", response_model=VideoList, responses=problems(410, 422, 503))
+    @router.get(
+        "",
+        response_model=VideoList,
+        responses={200: answer("A page.", examples.VIDEOS), **problems(410, 422, 503)},
+    )
     async def list_videos(
         *,
         phase: Annotated[list[Phase] | None, Query(description="Any of these.")] = None,
@@ -102,12 +98,16 @@ def _add_list(router: APIRouter, videos: Videos) -> None:
         except ClusterExpiredError as error:
             text = "The cluster no longer knows the list of that time: begin again."
             raise ProblemError(410, "EXPIRED", text) from error
-        answer = VideoList.model_validate({"items": page.items, "continue": page.token})
-        return JSONResponse(answer.model_dump(mode="json"))
+        found = VideoList.model_validate({"items": page.items, "continue": page.token})
+        return JSONResponse(found.model_dump(mode="json"))
 
 
 def _add_one(router: APIRouter, videos: Videos) -> None:
-    @router.get("/{process_id}", response_model=VideoView, responses=problems(404, 503))
+    @router.get(
+        "/{process_id}",
+        response_model=VideoView,
+        responses={200: answer("The video.", examples.VIDEO), **problems(404, 503)},
+    )
     async def show_video(process_id: ProcessId) -> JSONResponse:
         """One video in full: how far it is, why it failed and what to do, its certificate."""
         view = await videos.get(unquote(process_id))
@@ -117,7 +117,10 @@ def _add_one(router: APIRouter, videos: Videos) -> None:
         "/{process_id}",
         status_code=202,
         response_model=Stopping,
-        responses=problems(404, 409, 503),
+        responses={
+            202: answer("It is being stopped, or was.", examples.STOPPING),
+            **problems(404, 409, 503),
+        },
     )
     async def stop_video(process_id: ProcessId) -> JSONResponse:
         """Stop it. It is not deleted: it stays to be seen as `Stopped`, with a dead letter.
@@ -134,13 +137,13 @@ def _add_one(router: APIRouter, videos: Videos) -> None:
             text = "It is being replaced by another at this moment: look again."
             raise ProblemError(409, "CHANGED", text) from error
         stopped = receipt.state == "stopped"
-        answer = Stopping(
+        stopping = Stopping(
             process_id=receipt.view.process_id,
             status="STOPPED" if stopped else "STOPPING",
             message=("It is stopped" if stopped else "It is being stopped")
             + ". It is not deleted: it stays to be seen, and so do its chunks.",
         )
-        return JSONResponse(answer.model_dump(mode="json"), status_code=202)
+        return JSONResponse(stopping.model_dump(mode="json"), status_code=202)
 
 
 def _add_events(router: APIRouter, videos: Videos, streams: Streams) -> None:

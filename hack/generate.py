@@ -10,6 +10,9 @@ from pathlib import Path
 
 from m0_contract.errors import ERRORS, ErrorCode, Verdict
 
+from chart_readme import build_readme
+from chart_schema import build_schema
+
 ROOT = Path(__file__).resolve().parent.parent
 
 VERDICTS = {
@@ -130,8 +133,24 @@ def crd() -> str:
     return (ROOT / "crds/videochunkjobs.yaml").read_text()
 
 
+CHART = ROOT / "charts" / "m0-operator"
+
+
+def chart_schema() -> str:
+    """The chart's values.schema.json, from its commented values.yaml."""
+    title = "Values of m0-operator"
+    return build_schema(CHART / "values.yaml", title, ["image", "chunker", "rabbitmq"])
+
+
+def chart_readme() -> str:
+    """The chart's README.md, likewise."""
+    return build_readme(CHART / "values.yaml", ROOT / "hack" / "chart_readme_head.md")
+
+
 GENERATED: dict[str, Callable[[], str]] = {
+    "charts/m0-operator/README.md": chart_readme,
     "charts/m0-operator/files/videochunkjobs.yaml": crd,
+    "charts/m0-operator/values.schema.json": chart_schema,
     "docs/failures.md": failures,
 }
 """File, relative to the repository → what must be in it."""

@@ -11,7 +11,10 @@ TYPES: dict[str, Schema] = {
     "strings": {"type": "object", "additionalProperties": {"type": "string"}},
     "object or null": {"type": ["object", "null"]},
     "objects": {"type": "array", "items": {"type": "object"}},
-    "addresses": {"type": "array", "items": {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]+$"}},
+    "addresses": {
+        "type": "array",
+        "items": {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]+$"},
+    },
     "ports": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}},
     "port": {"type": "integer", "minimum": 1, "maximum": 65535},
     "name": {"type": "string", "minLength": 1},

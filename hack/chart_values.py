@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from chart_types import TYPES, Schema, usual_type
 
 MARK = "@schema "
@@ -67,7 +66,7 @@ class _Reader:
     def _entry(self, key: yaml.ScalarNode, value: yaml.Node, prefix: str) -> Entry:
         comment, annotation = self._above(key.start_mark.line)
         path = prefix + key.value
-        default = yaml.SafeLoader("").construct_object(value, deep=True)  # type: ignore[no-untyped-call]
+        default = yaml.SafeLoader("").construct_object(value, deep=True)
         known = annotation if annotation.keys() & {"type", "anyOf"} else usual_type(key.value)
         if known is None and isinstance(value, yaml.MappingNode) and value.value:
             children = self.entries(value, f"{path}.")

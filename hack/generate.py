@@ -8,10 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from m0_contract.errors import ERRORS, ErrorCode, Verdict
-
 from chart_readme import build_readme
 from chart_schema import build_schema
+from m0_contract.errors import ERRORS, ErrorCode, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -75,6 +74,11 @@ CAUSES: tuple[tuple[str, ErrorCode], ...] = (
     ("the results queue is missing", ErrorCode.PUBLISH_UNROUTABLE),
     ("the broker is away while a film is cut, after all tries", ErrorCode.BROKER_UNREACHABLE),
     ("a setting of the deployment makes no sense", ErrorCode.BAD_CONFIGURATION),
+    (
+        "the secret of `secrets.source` is missing, forbidden or malformed",
+        ErrorCode.BAD_CONFIGURATION,
+    ),
+    ("the service of `secrets.source` is away, after all tries", ErrorCode.SECRETS_UNREACHABLE),
     ("killed for memory, the last time with `chunker.memoryCap`", ErrorCode.OUT_OF_MEMORY),
     ("the Job's deadline passed", ErrorCode.DEADLINE_EXCEEDED),
     ("the deadline passed and the image could not be pulled", ErrorCode.IMAGE_PULL),

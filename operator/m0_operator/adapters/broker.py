@@ -36,7 +36,7 @@ class QueueSpec:
 
 
 @asynccontextmanager
-async def _bounded(doing: str, timeout_s: float) -> AsyncIterator[None]:
+async def bounded(doing: str, timeout_s: float) -> AsyncIterator[None]:
     """A deadline, and this program's errors.
 
     Raises:
@@ -109,7 +109,7 @@ class AmqpDelivery:
         Raises:
             BrokerUnavailableError: it may come again.
         """
-        async with _bounded("acknowledging", self._timeout_s):
+        async with bounded("acknowledging", self._timeout_s):
             await self._message.ack()
             # An acknowledgement has no answer, but a channel does one thing after another.
             await self._channel.basic_qos(prefetch_count=0)
@@ -117,7 +117,7 @@ class AmqpDelivery:
     async def requeue(self) -> None:
         """It goes back; never raises, since a closed channel does the same."""
         try:
-            async with _bounded("requeueing", self._timeout_s):
+            async with bounded("requeueing", self._timeout_s):
                 await self._message.nack(requeue=True)
         except BrokerUnavailableError:
             logger.debug("Message not requeued: its channel has gone and so it was")
@@ -163,7 +163,7 @@ class AmqpInbox:
             BrokerUnavailableError: the next call connects anew.
         """
         try:
-            async with _bounded(f"asking {self._name}", self._timeout_s):
+            async with bounded(f"asking {self._name}", self._timeout_s):
                 if self._queue is None:
                     self._queue = await self._connect()
                 message = await self._queue.get(fail=False, no_ack=self._no_ack)
@@ -179,7 +179,7 @@ class AmqpInbox:
             BrokerUnavailableError: it is not, or the broker isn't; the next call connects anew.
         """
         try:
-            async with _bounded(f"looking at {self._name}", self._timeout_s):
+            async with bounded(f"looking at {self._name}", self._timeout_s):
                 if self._queue is None:
                     self._queue = await self._connect()
                 await self._queue.channel.get_queue(self._name, ensure=True)
@@ -193,7 +193,7 @@ class AmqpInbox:
         if connection is None:
             return
         try:
-            async with _bounded("closing", 3):
+            async with bounded("closing", 3):
                 await connection.close()
         except BrokerUnavailableError:
             logger.debug("Broker connection was gone already")
@@ -265,7 +265,7 @@ class AmqpPublisher:
             if self._broker is None:
                 broker = Broker(self._url, name=self._name, timeout_s=self._timeout_s)
                 try:
-                    async with _bounded("connecting", self._timeout_s):
+                    async with bounded("connecting", self._timeout_s):
                         await broker.connect()
                 except BaseException:
                     await broker.close()
@@ -282,7 +282,7 @@ class AmqpPublisher:
             UnroutableError: the queue does not exist.
             BrokerUnavailableError: not confirmed within the timeout.
         """
-        async with _bounded(f"publishing to {self._queue}", self._timeout_s):
+        async with bounded(f"publishing to {self._queue}", self._timeout_s):
             broker = await self.connect()
             await broker.publish(
                 self._queue,

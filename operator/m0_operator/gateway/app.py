@@ -5,8 +5,7 @@ It keeps serving while the broker is away, and says so. It knows nothing of Kube
 
 import asyncio
 import logging
-import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -16,13 +15,12 @@ from fastapi.responses import JSONResponse
 from m0_contract.errors import ErrorCode
 from m0_contract.request import MAX_BODY_BYTES, RequestError
 from m0_wire.errors import WireError
-from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from m0_operator.gateway.publisher import QueuePublisher
 from m0_operator.gateway.submission import Submission, parse_submission
 from m0_operator.logs import configure_logging
-from m0_operator.settings import GatewaySettings, explain
+from m0_operator.settings import GatewaySettings, load_settings
 
 logger = logging.getLogger(__name__)
 
@@ -153,11 +151,7 @@ def build_details(error: RequestError) -> list[dict[str, Any]]:
 
 def main() -> None:
     """The program `m0-gateway`."""
-    load: Callable[[], GatewaySettings] = GatewaySettings  # type: ignore[assignment]
-    try:
-        settings = load()
-    except ValidationError as error:
-        sys.exit(f"m0-gateway: bad settings: {explain(error)}")
+    settings = load_settings("m0-gateway", GatewaySettings)
     configure_logging(settings.log_level, settings.log_format)
     asyncio.run(_serve(settings))
 

@@ -145,6 +145,8 @@ def _read_azure(
 
     vault, secret = _need(environment, AZURE_VAULT_URL), _need(environment, AZURE_SECRET_NAME)
     host = urlsplit(vault).hostname or ""
+    if not vault.startswith("https://"):  # a token would be readable on its way
+        raise SecretsError(f"{AZURE_VAULT_URL}={vault}: it must be an https:// URL")
     # https://NAME.vault.azure.net → https://vault.azure.net, and likewise in other clouds.
     scope = f"https://{host.partition('.')[2]}/.default"
     client: Any = PipelineClient(
@@ -158,11 +160,11 @@ def _read_azure(
         connection_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
     )
-    path = f"/secrets/{quote(secret, safe='')}?api-version={_API_VERSION}"
+    url = f"{vault.rstrip('/')}/secrets/{quote(secret, safe='')}?api-version={_API_VERSION}"
     where = f"Azure Key Vault, {host}, {secret}"
     try:
         with client:
-            answer = client.send_request(HttpRequest("GET", path))
+            answer = client.send_request(HttpRequest("GET", url))
         answer.raise_for_status()
         found = answer.json().get("value")
     except errors.ClientAuthenticationError as error:

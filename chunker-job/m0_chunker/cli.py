@@ -23,7 +23,6 @@ from typing import Any, NoReturn
 from m0_contract.errors import ErrorCode, Stage
 from m0_contract.outcome import ExitCode, Outcome
 from m0_contract.request import RequestError, VideoRequest, parse_request
-from m0_wire.secrets import SecretsError, SecretsUnavailableError, load_secrets
 from pydantic import ValidationError
 
 from m0_chunker.errors import ChunkerError, StoppedError
@@ -67,6 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _load_secrets() -> ChunkerError | None:
     """Before the settings are read; what is wrong is told only when they have been."""
+    if not os.environ.get("M0_SECRETS_SOURCE"):
+        return None
+    # Imported late: films whose credentials are in the environment don't pay for it.
+    from m0_wire.errors import SecretsError, SecretsUnavailableError  # noqa: PLC0415
+    from m0_wire.secrets import load_secrets  # noqa: PLC0415
+
     # A container's first process that has no handler does not end at all, until it is killed.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(ExitCode.DISRUPTED))
     try:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from m0_contract.chunk import DEADLETTER_QUEUE, PRIORITY_QUEUE, PROGRESS_QUEUE, RESULTS_QUEUE
-from m0_wire.secrets import SecretsError, load_secrets
+from m0_wire.errors import SecretsError
+from m0_wire.secrets import load_secrets
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 

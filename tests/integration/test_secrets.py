@@ -9,7 +9,8 @@ from pathlib import Path
 
 import botocore.session
 import pytest
-from m0_wire.secrets import SecretsError, SecretsUnavailableError, load_secrets
+from m0_wire.errors import SecretsError, SecretsUnavailableError
+from m0_wire.secrets import load_secrets
 from moto.server import ThreadedMotoServer
 
 SECRET = "m0/test"

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
-from m0_wire.errors import WireError
+from m0_wire.errors import SecretsError, SecretsUnavailableError
 
 SOURCE = "M0_SECRETS_SOURCE"
 AWS_SECRET_ID = "M0_SECRETS_AWS_SECRET_ID"  # noqa: S105 - the name of a variable
@@ -33,14 +33,6 @@ ATTEMPTS = 4
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _API_VERSION = "7.4"
 _TOO_MANY = 429
-
-
-class SecretsError(WireError):
-    """There are no credentials; trying again gives the same until somebody changes something."""
-
-
-class SecretsUnavailableError(SecretsError):
-    """The service could not answer: worth trying again."""
 
 
 def load_secrets(environment: MutableMapping[str, str] = os.environ) -> list[str]:

@@ -8,13 +8,8 @@ from typing import Any, Self
 import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ServiceRequestError
-from m0_wire.secrets import (
-    SecretsError,
-    SecretsUnavailableError,
-    _read_azure,
-    load_secrets,
-    parse_secret,
-)
+from m0_wire.errors import SecretsError, SecretsUnavailableError
+from m0_wire.secrets import _read_azure, load_secrets, parse_secret
 
 VAULT = {
     "M0_SECRETS_SOURCE": "azure",

@@ -1,9 +1,12 @@
 """The deployment's settings, read once from the environment at the entry point."""
 
+import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from m0_contract.chunk import DEADLETTER_QUEUE, PRIORITY_QUEUE, PROGRESS_QUEUE, RESULTS_QUEUE
+from m0_wire.errors import SecretsError
+from m0_wire.secrets import load_secrets
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -105,6 +108,25 @@ class GatewaySettings(QueueSettings):
     gateway_dead_letters: bool = True
     namespace: str = "default"
     deadletter_queue: str = DEADLETTER_QUEUE
+
+
+Loaded = TypeVar("Loaded", bound=QueueSettings)
+
+
+def load_settings(program: str, model: type[Loaded]) -> Loaded:
+    """Read secrets and environment at a program's start.
+
+    Raises:
+        SystemExit: says what is wrong, without any value.
+    """
+    try:
+        load_secrets()
+        # The environment gives what has no default; mypy knows only of arguments.
+        return model()  # type: ignore[call-arg,unused-ignore]
+    except SecretsError as error:
+        sys.exit(f"{program}: {error}")
+    except ValidationError as error:
+        sys.exit(f"{program}: bad settings: {explain(error)}")
 
 
 def explain(error: ValidationError) -> str:

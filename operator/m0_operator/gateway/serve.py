@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack
 from types import FrameType
 
 import uvicorn
-from pydantic import ValidationError
 
 from m0_operator.adapters.letters import AmqpLetterQueue
 from m0_operator.adapters.videos import KubernetesVideos
@@ -22,7 +21,7 @@ from m0_operator.gateway.streams import Streams
 from m0_operator.logs import configure_logging
 from m0_operator.services.dead_letters import DeadLetterBox
 from m0_operator.services.jobs import Videos
-from m0_operator.settings import GatewaySettings, explain
+from m0_operator.settings import GatewaySettings, load_settings
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +32,7 @@ GRACEFUL_S = 10
 
 def main() -> None:
     """Run it."""
-    load: Callable[[], GatewaySettings] = GatewaySettings  # type: ignore[assignment]
-    try:
-        settings = load()
-    except ValidationError as error:
-        sys.exit(f"m0-gateway: bad settings: {explain(error)}")
+    settings = load_settings("m0-gateway", GatewaySettings)
     configure_logging(settings.log_level, settings.log_format)
     try:
         tokens = build_tokens(settings)

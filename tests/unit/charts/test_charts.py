@@ -73,20 +73,22 @@ def test_every_pod_meets_pod_security_restricted(
             assert ("readinessProbe" in container) == (name not in {"m0-sweeper", "m0-check"})
 
 
-def test_only_the_operator_has_a_token_and_rights(dev: list[Manifest]) -> None:
+def test_only_operator_and_gateway_have_a_token_and_rights(dev: list[Manifest]) -> None:
     tokens = {name: pod["automountServiceAccountToken"] for name, pod in pods(dev)}
     assert tokens == {
         "m0-operator": True,
         "m0-check": True,
-        "m0-gateway": False,
+        "m0-gateway": True,
         "m0-sweeper": False,
     }
     assert not [m for m in dev if m["kind"] in {"ClusterRole", "ClusterRoleBinding"}]
-    binding = find(dev, "RoleBinding")
-    assert [subject["name"] for subject in binding["subjects"]] == ["m0-operator"]
-    for rule in find(dev, "Role")["rules"]:
-        assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
-        assert not {"secrets", "configmaps", "pods/exec"} & set(rule["resources"])
+    for name in ("m0-operator", "m0-gateway"):
+        binding = find(dev, "RoleBinding", name)
+        assert [subject["name"] for subject in binding["subjects"]] == [name]
+        for rule in find(dev, "Role", name)["rules"]:
+            assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+            assert not {"secrets", "configmaps", "pods/exec"} & set(rule["resources"])
+    assert len([m for m in dev if m["kind"] in {"Role", "RoleBinding"}]) == 4
 
 
 @pytest.mark.parametrize("fixture", ["dev", "full"])

@@ -88,7 +88,7 @@ def test_accounts_of_somebody_else_are_used_and_not_made(least: list[Manifest]) 
 
 
 def test_the_binding_is_for_the_account_that_the_operator_has(full: list[Manifest]) -> None:
-    (subject,) = find(full, "RoleBinding")["subjects"]
+    (subject,) = find(full, "RoleBinding", "m0-operator")["subjects"]
     assert subject["name"] == dict(pods(full))["m0-operator"]["serviceAccountName"] == "m0-prod"
 
 
@@ -238,10 +238,15 @@ def test_a_budget_is_there_where_there_is_something_to_spare() -> None:
         found = rendered(*settings)
         return {m["metadata"]["name"] for m in found if m["kind"] == "PodDisruptionBudget"}
 
-    assert budgets() == {"m0-operator"}
+    assert budgets() == {"m0-operator", "m0-gateway"}
+    assert budgets("gateway.replicas=1") == {"m0-operator"}
+    assert budgets("gateway.replicas=1", "gateway.autoscaling.enabled=true") == {
+        "m0-operator",
+        "m0-gateway",
+    }
     assert budgets("gateway.replicas=2", "operator.replicas=1") == {"m0-gateway"}
     assert budgets("gateway.replicas=2", "gateway.enabled=false") == {"m0-operator"}
-    assert budgets("operator.podDisruptionBudget.enabled=false") == set()
+    assert budgets("operator.podDisruptionBudget.enabled=false") == {"m0-gateway"}
 
 
 def test_a_spread_counts_the_components_own_pods(full: list[Manifest]) -> None:
@@ -314,6 +319,8 @@ def notes(*settings: str) -> str:
         (["rabbitmq.existingSecret=b"], "MISSING  graphql.url"),
         (["rabbitmq.existingSecret=b"], "MISSING  credentials of the stores"),
         (["rabbitmq.url=amqp://u:hush@b/"], "WARNING  rabbitmq.url"),
+        (["rabbitmq.existingSecret=b", "gateway.auth.enabled=false"], "WARNING  gateway.auth"),
+        (["rabbitmq.existingSecret=b"], "get secret m0-gateway-tokens -o go-template='{{range"),
         (["rabbitmq.existingSecret=b", "operator.replicas=0"], "nothing takes requests"),
         (["secrets.source=aws", "secrets.aws.secretId=x"], "MISSING  operator.serviceAccount"),
     ],

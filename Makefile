@@ -3,12 +3,12 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 CLUSTER := python3 hack/cluster
-.PHONY: help demo up down status logs clean test check unit e2e bench-media format lock generate venv
+.PHONY: help demo up down status logs clean test check unit e2e bench-media bench-gateway format lock generate venv
 
 help: ## Print this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Run it
 demo: venv ## The whole line on a real cluster: one 300 s film, five chunks, everything shown
@@ -45,6 +45,9 @@ e2e: venv ## Only the tests that need the cluster; `make up` first
 
 bench-media: venv ## What cutting costs, as ratios; ARGS=--quick for a look, ARGS=--big for 10 GB
 	@$(PYTHON) hack/bench_media.py $(ARGS)
+
+bench-gateway: venv ## What the REST door costs beside bare FastAPI, as ratios
+	@$(PYTHON) hack/bench_gateway.py $(ARGS)
 
 ##@ Change it
 format: venv ## Format the code

@@ -6,7 +6,7 @@ Plain ASGI, since it is on the way of every request.
 from collections.abc import Callable
 from urllib.parse import quote
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from m0_operator.gateway.auth import Tokens
@@ -59,7 +59,8 @@ class Shell:
     def _refusal(self, scope: Scope) -> ProblemError | None:
         if self._tokens is None or scope["path"] in OPEN:
             return None
-        kind, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        kind, _, token = given.decode("latin-1").partition(" ")
         if kind.lower() != "bearer" or not token.strip():
             return _unauthorized("A bearer token is needed.", "")
         right = self._tokens.right_of(token.strip())

@@ -141,7 +141,9 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(VideoNotFoundError)
     async def _(request: Request, _: VideoNotFoundError) -> JSONResponse:
-        text = "There is no such video: it waits in the queue still, is kept no longer, or never was."
+        text = (
+            "There is no such video: it waits in the queue still, is kept no longer, or never was."
+        )
         return answer(request, ProblemError(404, "NOT_FOUND", text))
 
     @app.exception_handler(OperatorError)

@@ -49,6 +49,12 @@ def final(door: Door, number: int, phase: str) -> dict[str, Any]:
     return view
 
 
+def replaced(door: Door, view: dict[str, Any]) -> bool:
+    """Whether another one has its id."""
+    answer = door.ask("GET", f"/api/v1/jobs/{view['process_id']}")
+    return answer.status == 200 and answer.json["uid"] != view["uid"]
+
+
 def test_a_video_is_queued_followed_to_its_end_and_shown(
     door: Door, new_id: NewId, request_for: Request
 ) -> None:
@@ -113,7 +119,7 @@ def test_stopped_it_stays_to_be_seen_and_its_letter_runs_it_again(
     assert letter["code"] == "STOPPED"
     answer = door.ask("POST", f"/api/v1/dead-letters/{letter['id']}/replay")
     assert (answer.status, answer.json["status"]) == (200, "QUEUED")
-    wait_for("the replay", lambda: door.ask("GET", path).json["uid"] != view["uid"])
+    wait_for("the replay", lambda: replaced(door, view))
     assert final(door, number, "Succeeded")["lineage"] == [letter["id"]]
     assert door.ask("GET", f"/api/v1/dead-letters/{letter['id']}").status == 404
 
@@ -132,8 +138,7 @@ def test_a_letter_with_a_mistake_is_replayed_without_it(
     refused = door.ask("POST", replay, {**wrong, "destination_prefix": ""})
     assert (refused.status, refused.json["errors"][0]["field"]) == (422, "destination_prefix")
     assert door.ask("POST", replay, request_for(number)).status == 200
-    path = f"/api/v1/jobs/{number}"
-    wait_for("the replay", lambda: door.ask("GET", path).json["uid"] != view["uid"])
+    wait_for("the replay", lambda: replaced(door, view))
     final(door, number, "Succeeded")
 
 

@@ -139,9 +139,25 @@ async def test_a_listener_that_leaves_frees_its_place() -> None:
     assert door.streams.open == 0
 
 
+class SlowStore(FakeVideoStore):
+    """Answers no look before it is let."""
+
+    def __init__(self, *videos: dict[str, Any]) -> None:
+        super().__init__(*videos)
+        self.answer = asyncio.Event()
+
+    async def fetch_resource(self, name: str) -> dict[str, Any] | None:
+        await self.answer.wait()
+        return await super().fetch_resource(name)
+
+
 async def test_two_that_come_at_once_dont_both_take_the_last_place() -> None:
-    door = Door(store=FakeVideoStore(build_video(101)), streams=Streams(1))
+    store = SlowStore(build_video(101))
+    door = Door(store=store, streams=Streams(1))
     calls = [Call(door), Call(door)]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    store.answer.set()
     for _ in range(300):
         await asyncio.sleep(0)
     assert sorted(call.status for call in calls) == [200, 503]

@@ -11,7 +11,19 @@ import schemathesis
 from fakes.letters import FakeLetterQueue, Message
 from fakes.videos import FakeVideoStore, build_video, final
 from hypothesis import HealthCheck, given, settings
+from m0_operator.domain.views import VideoView
+from m0_operator.gateway import examples
+from m0_operator.gateway.models import (
+    LetterDetail,
+    LetterList,
+    Queued,
+    Replayed,
+    Stopping,
+    VideoList,
+)
+from m0_operator.gateway.problems import Problem
 from m0_wire.errors import BrokerUnavailableError
+from pydantic import BaseModel
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation.modes import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
@@ -129,3 +141,33 @@ def test_the_requests_of_the_document_are_those_of_the_contract() -> None:
     request = DOCUMENT["components"]["schemas"]["VideoRequest"]
     assert {"process_id", "cloud_stream_path", "priority"} <= request["properties"].keys()
     assert "HTTPValidationError" not in json.dumps(DOCUMENT)
+
+
+@pytest.mark.parametrize(
+    ("model", "example"),
+    [
+        (Queued, examples.QUEUED),
+        (VideoList, examples.VIDEOS),
+        (VideoView, examples.VIDEO),
+        (Stopping, examples.STOPPING),
+        (LetterList, examples.LETTERS),
+        (LetterDetail, examples.LETTER),
+        (Replayed, examples.REPLAYED),
+    ],
+)
+def test_the_examples_are_what_it_answers(model: type[BaseModel], example: dict[str, Any]) -> None:
+    assert model.model_validate(example, strict=True).model_dump(mode="json") == example
+
+
+def test_the_problems_of_the_document_are_problems() -> None:
+    found = [
+        content["example"]
+        for operations in DOCUMENT["paths"].values()
+        for operation in operations.values()
+        for answer in operation["responses"].values()
+        for media, content in answer.get("content", {}).items()
+        if media == "application/problem+json"
+    ]
+    assert len(found) > 20
+    for example in found:
+        assert Problem.model_validate(example).model_dump() == example

@@ -4,25 +4,21 @@ One request method instead of the generated clients' hundred: those choose the
 patch type by themselves and parse answers into models that nothing here needs.
 """
 
-import json
 import os
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
-import aiohttp
 from kubernetes.aio import client, config
 from m0_contract.resource import GROUP, KIND, LABEL_RESOURCE, PLURAL, VERSION
 
+from m0_operator.adapters.answers import read_answer, translated
 from m0_operator.domain.status import Announcement
 from m0_operator.errors import (
     ClusterConflictError,
     ClusterNotFoundError,
     ClusterUnavailableError,
-    error_from_status,
 )
 from m0_operator.services.leadership import LeaseRecord
 
@@ -274,20 +270,6 @@ class KubernetesCluster:
         return await self._api.call_api(*parameters, _request_timeout=timeout_s)
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """The API's silence as an error of this program.
-
-    Raises:
-        ClusterUnavailableError: no answer.
-    """
-    try:
-        yield
-    except (aiohttp.ClientError, OSError, TimeoutError, client.ApiException) as error:
-        detail = str(error) or type(error).__name__
-        raise ClusterUnavailableError(f"Kubernetes API: {detail}") from error
-
-
 def _read_lease(raw: dict[str, Any]) -> LeaseRecord:
     spec = raw.get("spec") or {}
     return LeaseRecord(
@@ -295,15 +277,3 @@ def _read_lease(raw: dict[str, Any]) -> LeaseRecord:
         version=raw["metadata"]["resourceVersion"],
         duration_s=spec.get("leaseDurationSeconds") or 0,
     )
-
-
-def read_answer(status: int, method: str, data: bytes) -> dict[str, Any]:
-    """The answer's JSON; an OperatorError when it is a refusal."""
-    try:
-        answer = json.loads(data)
-    except ValueError:
-        answer = {}
-    if 200 <= status < 300 and isinstance(answer, dict):
-        return answer
-    text = answer.get("message", "") if isinstance(answer, dict) else ""
-    raise error_from_status(status, method, text or data[:200].decode(errors="replace"))

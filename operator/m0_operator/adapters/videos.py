@@ -5,7 +5,8 @@ import json
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from m0_operator.adapters.cluster import KubernetesCluster, read_answer, translated
+from m0_operator.adapters.answers import read_answer, translated
+from m0_operator.adapters.cluster import KubernetesCluster
 from m0_operator.errors import error_from_status
 from m0_operator.services.jobs import Change, Page
 

@@ -77,6 +77,8 @@ class FileStore:
     none, it is not kept.
     """
 
+    waits = False
+
     def open_source(self, url: ObjectUrl, version_id: str | None = None) -> SourceFile:  # noqa: ARG002
         """See `Store`; files have no versions."""
         try:

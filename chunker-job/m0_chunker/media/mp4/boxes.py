@@ -54,18 +54,28 @@ def children(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
             size = end - start
         if size < header or start + size > end:
             raise BoxError(f"box {kind!r} at {start} has a bad size")
-        yield bytes(kind), data[start + header : start + size]
+        yield kind, data[start + header : start + size]
         start += size
 
 
 def find(data: memoryview, *path: bytes) -> memoryview | None:
     """The content of the first box at `path`, or None."""
     for name in path:
-        inner = next((content for kind, content in children(data) if kind == name), None)
-        if inner is None:
+        for kind, content in children(data):
+            if kind == name:
+                data = content
+                break
+        else:
             return None
-        data = inner
     return data
+
+
+def first_of_each(data: memoryview) -> dict[bytes, memoryview]:
+    """Kind → content of the first box of each kind: for who needs several of them."""
+    found: dict[bytes, memoryview] = {}
+    for kind, content in children(data):
+        found.setdefault(kind, content)
+    return found
 
 
 def need(data: memoryview, *path: bytes) -> memoryview:

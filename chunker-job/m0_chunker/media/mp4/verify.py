@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import add, ge
 
 from m0_chunker.media.mp4.boxes import BoxError, children, need
 from m0_chunker.media.mp4.index import read_places
@@ -38,16 +39,16 @@ def read_written(head: bytes, payload_bytes: int) -> list[Written]:
         if kind != b"trak":
             continue
         places, lengths, samples = read_places(need(trak, b"mdia", b"minf", b"stbl"))
-        if any(map(int.__ge__, places, places[1:])):
+        if any(map(ge, places, places[1:])):
             raise BoxError("a track's samples are out of order")
         spans.extend(zip(places, lengths, strict=True))
         written.append(Written(samples, sum(lengths)))
-    _check_tiling(sorted(spans), len(head), len(head) + payload_bytes)
+    spans.sort()
+    _check_tiling(spans, len(head), len(head) + payload_bytes)
     return written
 
 
 def _check_tiling(spans: Sequence[tuple[int, int]], start: int, end: int) -> None:
-    ends = [place + length for place, length in spans]
-    starts = [place for place, _ in spans]
-    if [start, *ends] != [*starts, end]:
+    starts, lengths = zip(*spans, strict=True) if spans else ((), ())
+    if (start, *map(add, starts, lengths)) != (*starts, end):
         raise BoxError("its samples do not fill its media data")

@@ -121,7 +121,9 @@ class Slicer:
             end, until, repeated = self.end, self.delivered, [0] * len(parts)
             if at + 1 < len(cuts):
                 following, _, next_parts = cuts[at + 1]
-                end, until = self._reach(following)
+                end, until = following, next_parts
+                if self._plan.overlap:
+                    end, until = self._reach(following)
                 repeated = [b - a for a, b in zip(next_parts, until, strict=True)]
             spans = tuple(zip(parts, until, strict=True))
             shift = max(start - nominal, Fraction(0))

@@ -9,6 +9,7 @@ Span = tuple[int, int]
 
 
 _HEADER = struct.Struct(">I4s")
+_FULL_HEADER = struct.Struct(">I4sI")
 
 
 class BoxError(ValueError):
@@ -29,12 +30,14 @@ class Readable(Protocol):
 
 def box(kind: bytes, *parts: bytes | bytearray) -> bytes:
     """A box of `kind` around `parts`."""
-    return b"".join((_HEADER.pack(sum(map(len, parts)) + 8, kind), *parts))
+    content = b"".join(parts)
+    return _HEADER.pack(len(content) + 8, kind) + content
 
 
 def full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
     """A box with version and flags."""
-    return box(kind, (version << 24 | flags).to_bytes(4, "big"), *parts)
+    content = b"".join(parts)
+    return _FULL_HEADER.pack(len(content) + 12, kind, version << 24 | flags) + content
 
 
 def children(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate, chain, compress, islice, pairwise, repeat
+from itertools import accumulate, compress, islice, pairwise, repeat
 from operator import add, lt, ne, sub
 
 from m0_contract.errors import ErrorCode
@@ -204,22 +204,26 @@ class Slicer:
             runs' sample counts, places in the media data, and descriptions.
         """
         tables = [runs_between(self._tracks[number], *part.parts[number]) for number in used]
-        offsets = list(chain.from_iterable(table[1] for table in tables))
-        lengths = list(chain.from_iterable(table[2] for table in tables))
+        offsets: list[int] = []
+        lengths: list[int] = []
+        for _, places, sizes, _ in tables:
+            offsets += places
+            lengths += sizes
         # The tracks' runs as they lie in the film, and where each of them goes to.
         order = sorted(range(len(offsets)), key=offsets.__getitem__)
         starts = list(map(offsets.__getitem__, order))
-        ends = list(map(add, starts, map(lengths.__getitem__, order)))
-        at = accumulate(map(lengths.__getitem__, order[:-1]), initial=0)
-        goes_to = dict(zip(order, at, strict=True))
-        places = map(goes_to.__getitem__, range(len(offsets)))
-        gaps = list(compress(range(1, len(starts)), map(ne, starts[1:], ends)))
+        each = list(map(lengths.__getitem__, order))
+        goes_to = [0] * len(order)
+        for run, at in zip(order, accumulate(each, initial=0), strict=False):
+            goes_to[run] = at
+        gaps = compress(range(1, len(starts)), map(ne, starts[1:], map(add, starts, each)))
         spans = [
-            (starts[first], ends[after - 1] - starts[first])
+            (starts[first], starts[after - 1] + each[after - 1] - starts[first])
             for first, after in pairwise([0, *gaps, len(starts)])
         ]
+        where = iter(goes_to)
         return spans, [
-            (counts, list(islice(places, len(counts))), descriptions)
+            (counts, list(islice(where, len(counts))), descriptions)
             for counts, _, _, descriptions in tables
         ]
 

@@ -8,7 +8,7 @@ general path, which reads the packets, takes it then.
 import struct
 import sys
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate, chain, repeat
@@ -200,35 +200,51 @@ def _read_runs(
     offsets = _numbers("Q" if small is None else "I", wide, 8, _count(wide))
     data = table[b"stsc"]
     entries = _numbers("I", data, 8, 3 * _count(data))
-    starts = [*entries[0::3], len(offsets) + 1]
-    if not offsets or starts[0] != 1 or any(map(ge, starts, starts[1:])):
-        raise BoxError("its runs are out of order")
-    lengths = list(map(sub, starts[1:], starts))
-    counts = array("I", chain.from_iterable(map(repeat, entries[1::3], lengths)))
-    descriptions = array("I", chain.from_iterable(map(repeat, entries[2::3], lengths)))
+    each, described = _spread(entries, len(offsets))
+    counts, descriptions = array("I", each), array("I", described)
     firsts = array("Q", accumulate(counts, initial=0))
     if firsts[-1] != samples or 0 in counts:
         raise BoxError(f"its runs have {firsts[-1]} samples of {samples}")
     return firsts, offsets, descriptions
 
 
+def _spread(entries: Sequence[int], runs: int) -> tuple[Iterator[int], Iterator[int]]:
+    """How many samples each run has, and which description it uses, from a `stsc`'s entries."""
+    starts = [*entries[0::3], runs + 1]
+    if not runs or starts[0] != 1 or any(map(ge, starts, starts[1:])):
+        raise BoxError("its runs are out of order")
+    lengths = list(map(sub, starts[1:], starts))
+    return (
+        chain.from_iterable(map(repeat, entries[1::3], lengths)),
+        chain.from_iterable(map(repeat, entries[2::3], lengths)),
+    )
+
+
 def read_places(content: memoryview) -> tuple[Sequence[int], list[int], int]:
-    """Where the media data of a track is, from its `stbl`.
+    """Where the media data of a track is, from its `stbl`; for a chunk, whose tables are short.
 
     Returns:
         The offsets of its runs, their lengths in bytes, and the number of samples.
 
     Raises:
         BoxError: that can't be said.
+        struct.error: a table is cut off.
     """
     table = _tables(content)
     data = table[b"stsz"]
     each, samples = struct.unpack_from(">II", data, 4)
-    firsts, places, _ = _read_runs(table, samples)
+    small, runs = table.get(b"stco"), table[b"stsc"]
+    wide = small if small is not None else table[b"co64"]
+    # Tuples: what is looked at again and again is made into numbers once.
+    places = struct.unpack_from(f">{_count(wide)}{'Q' if small is None else 'I'}", wide, 8)
+    counts = list(_spread(struct.unpack_from(f">{3 * _count(runs)}I", runs, 8), len(places))[0])
+    firsts = list(accumulate(counts, initial=0))
+    if firsts[-1] != samples or 0 in counts:
+        raise BoxError(f"its runs have {firsts[-1]} samples of {samples}")
     if each:
         bounds = [first * each for first in firsts]
     else:
-        ends = list(accumulate(_numbers("I", data, 12, samples), initial=0))
+        ends = list(accumulate(struct.unpack_from(f">{samples}I", data, 12), initial=0))
         bounds = list(map(ends.__getitem__, firsts))
     return places, list(map(sub, bounds[1:], bounds)), samples
 

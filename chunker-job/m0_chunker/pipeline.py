@@ -317,6 +317,8 @@ class Pipeline:
     async def _count(self, chunk: Chunk | StoredChunk) -> None:
         tally = self.tally
         tally.chunks = max(tally.chunks + 1, chunk.chunk_id)
+        if tally.began_s is None:
+            tally.began_s = chunk.start_s
         tally.done_s = chunk.end_s
         tally.size_bytes += chunk.size_bytes
         if tally.first_chunk_s is None:
@@ -338,6 +340,7 @@ class Pipeline:
                 done_s=tally.done_s,
                 total_s=tally.total_s,
                 size_bytes=tally.size_bytes,
+                left_s=tally.left_s(),
             )
             await self._announcer.report(progress)
 

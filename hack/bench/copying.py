@@ -110,7 +110,7 @@ def _find_room(film: Film) -> Path:
     On ext4 a new file is searched a place among all that were deleted in the last half minute, by
     the method before for instance: 600 files then cost ten times as much, whoever makes them.
     """
-    memory = Path("/dev/shm")  # noqa: S108 - not for secrets, and the name is made up anew
+    memory = Path("/dev/shm")
     needed = 4 * film.path.stat().st_size
     return memory if memory.is_dir() and shutil.disk_usage(memory).free > needed else HOME
 

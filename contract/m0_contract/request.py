@@ -1,8 +1,7 @@
 """A request for one video, as it arrives on the queue, over REST or in a file."""
 
 import json
-import math
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -16,6 +15,7 @@ from pydantic import (
 
 from m0_contract.errors import ErrorCode
 from m0_contract.keys import destination_url, is_live_url, parse_object_url
+from m0_contract.strict_json import measure_depth, read_json
 
 MAX_BODY_BYTES = 240 * 1024
 """A longer body is refused. The request travels to its pod as an annotation, and
@@ -232,53 +232,17 @@ def validate_request(document: dict[str, Any], *, local: bool = False) -> VideoR
 
 
 def _load_object(body: bytes) -> dict[str, Any]:
-    def refuse_constant(name: str) -> NoReturn:
-        raise ValueError(f"{name} is not JSON")
-
-    def refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        document = dict(pairs)
-        if len(document) != len(pairs):
-            raise ValueError("a key occurs twice in one object")
-        return document
-
-    def finite(text: str) -> float:
-        number = float(text)
-        if not math.isfinite(number):
-            raise ValueError(f"the number {text[:40]} is too large")
-        return number
-
     try:
-        document = json.loads(
-            body.decode("utf-8"),
-            parse_constant=refuse_constant,
-            parse_float=finite,
-            object_pairs_hook=refuse_duplicates,
-        )
-        # "\ud800" is legal JSON but no text: nothing downstream could encode it.
-        json.dumps(document, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
+        document = read_json(body)
+    except ValueError as error:
         raise RequestError(ErrorCode.INVALID_JSON, f"the body is not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise RequestError(
-            ErrorCode.INVALID_JSON, f"the body is a JSON {type(document).__name__}, not an object"
-        )
-    if _depth(document) > MAX_DEPTH:
+        raise RequestError(ErrorCode.INVALID_JSON, "the body is JSON, but not an object")
+    if measure_depth(document) > MAX_DEPTH:
         raise RequestError(
             ErrorCode.INVALID_REQUEST, f"objects are nested more than {MAX_DEPTH} deep"
         )
     return document
-
-
-def _depth(value: object) -> int:
-    deepest, stack = 0, [(value, 1)]
-    while stack:
-        node, depth = stack.pop()
-        deepest = max(deepest, depth)
-        children = (
-            node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-        )
-        stack.extend((child, depth + 1) for child in children)
-    return deepest
 
 
 def _identity(document: dict[str, Any]) -> tuple[int | str | None, Modality]:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from m0_operator.adapters.backend import GraphqlReporter
 from m0_operator.adapters.broker import AmqpInbox, AmqpPublisher, QueueSpec
 from m0_operator.adapters.cluster import KubernetesCluster
+from m0_operator.adapters.queue_kind import say_priorities
 from m0_operator.domain.actions import Policy
 from m0_operator.domain.job_template import read_job_template
 from m0_operator.errors import DeafError, LeadershipLostError
@@ -30,6 +31,7 @@ from m0_operator.services.hearing import Hearing
 from m0_operator.services.intake import Intake
 from m0_operator.services.leadership import Leadership
 from m0_operator.services.limit import LimitFile
+from m0_operator.services.pause import pause
 from m0_operator.services.progress import ProgressTracker, follow_progress
 from m0_operator.services.reconcile import Reconciler
 from m0_operator.services.reporting import Reporting
@@ -47,7 +49,8 @@ IDENTITY: Any = "m0-operator"
 INTAKE_SILENCE_S = 80.0
 LEASE_SILENCE_S = 60.0
 PROGRESS_QUEUE_ARGUMENTS = {"x-max-length": 10_000, "x-message-ttl": 60_000}
-PRIORITY_QUEUE_ARGUMENTS = {"x-max-priority": 10}
+# A virtual host may make queues of another kind, which take no x-max-priority.
+PRIORITY_QUEUE_ARGUMENTS = {"x-queue-type": "classic", "x-max-priority": 10}
 
 
 def utc_now() -> datetime:
@@ -156,6 +159,7 @@ class App:
             if not self._stop.is_set():
                 workers = self._start_workers(group)
                 group.create_task(self._watch(kopf_stop), name="watch")
+                group.create_task(self._say_priorities(), name="priorities")
                 await self._stop.wait()
                 await self._finish(workers)
             holding.cancel()
@@ -228,6 +232,15 @@ class App:
             logger.error("Starting anew", extra={"reason": str(error)})  # noqa: TRY400
             self._failure = error
             self._stop.set()
+
+    async def _say_priorities(self) -> None:
+        """Once, when the queue is there."""
+        while not self._inbox.connected:
+            if self._stop.is_set():
+                return
+            await pause(self._stop, 1)
+        url = self._settings.amqp_url.get_secret_value()
+        await say_priorities(url, self._settings.priority_queue)
 
     def _livez(self) -> Mapping[str, bool]:
         rounds, since = self._intake_round

@@ -82,8 +82,9 @@ class Line:
 @contextmanager
 def line_to(url: str) -> Iterator[tuple[Line, str]]:
     """(the line, the URL to use instead)."""
-    host, _, port = urlsplit(url).netloc.partition(":")
-    line = Line(host, int(port or 80))
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 80
+    line = Line(host, port)
     try:
         yield line, url.replace(f"{host}:{port}", f"127.0.0.1:{line.port}")
     finally:
@@ -96,6 +97,29 @@ def damage(_before: int, data: bytes) -> bytes:
         return data
     middle = len(data) // 2
     return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+
+
+def cut(_before: int, _data: bytes) -> bytes:
+    """The connection is gone, without a word."""
+    raise OSError
+
+
+def swallow(_before: int, _data: bytes) -> bytes:
+    """Nothing arrives any more, and nobody says so."""
+    return b""
+
+
+def silence_present() -> Callable[[int, bytes], bytes]:
+    """On the connections that there are nothing arrives any more; new ones are well."""
+    well: set[int] = set()
+
+    def change(before: int, data: bytes) -> bytes:
+        # Each direction of a connection has a thread of its own.
+        if before == 0:
+            well.add(threading.get_ident())
+        return data if threading.get_ident() in well else b""
+
+    return change
 
 
 def damage_once(change: Callable[[int, bytes], bytes]) -> Callable[[int, bytes], bytes]:

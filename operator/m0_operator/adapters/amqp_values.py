@@ -6,14 +6,20 @@ of it is for people. And a number keeps its precision on its way to the dead let
 """
 
 import struct
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from pamqp import decode, encode
 
+MAX_DEPTH = 32
+"""Tables and lists inside each other: the library, and the Kubernetes client after it, need
+several calls for each level, and Python allows 1000."""
+
 _LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC)
 _decode_timestamp = decode.timestamp
 _decode_table = decode.field_table
+_decode_array = decode.field_array
 _decode_short_string = decode.short_str
 _encode_value = encode.encode_table_value
 
@@ -25,6 +31,7 @@ def install() -> None:
     methods["timestamp"] = read_timestamp
     methods["shortstr"] = read_short_string
     methods["table"] = kinds[b"F"] = read_table
+    kinds[b"A"] = read_array
     kinds[b"T"] = read_table_timestamp
     encode.encode_table_value = write_value
 
@@ -55,8 +62,33 @@ def read_short_string(value: bytes) -> tuple[int, str]:
         return length + 1, value[1 : length + 1].decode(errors="replace")
 
 
+class _Levels:
+    """How deep in a header the library is."""
+
+    now = 0
+
+
+def _shallow(read: Callable[[bytes], tuple[int, Any]], value: bytes, empty: Any) -> tuple[int, Any]:
+    if _Levels.now >= MAX_DEPTH:
+        return 4 + int(struct.unpack_from(">I", value)[0]), empty
+    _Levels.now += 1
+    try:
+        return read(value)
+    finally:
+        _Levels.now -= 1
+
+
+def read_array(value: bytes) -> tuple[int, list[Any]]:
+    """A list; one that is too deep inside others is empty."""
+    return _shallow(_decode_array, value, [])
+
+
 def read_table(value: bytes) -> tuple[int, dict[str, Any]]:
-    """A table; in its keys, bytes that are no UTF-8 are replaced."""
+    """A table; in its keys, bytes that are no UTF-8 are replaced; one too deep is empty."""
+    return _shallow(_read_table, value, {})
+
+
+def _read_table(value: bytes) -> tuple[int, dict[str, Any]]:
     try:
         return _decode_table(value)
     except UnicodeDecodeError:

@@ -13,12 +13,14 @@ from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from aio_pika.exceptions import DeliveryError
 from aiormq.exceptions import ChannelNotFoundEntity
 from m0_wire.broker import Broker, redact_url, translate_broker_errors
 from m0_wire.errors import BrokerUnavailableError
 from yarl import URL
 
 from m0_operator.adapters import amqp_values
+from m0_operator.adapters.amqp_headers import read_headers, sendable_headers
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ class QueueSpec:
 
 
 @asynccontextmanager
-async def _bounded(doing: str, timeout_s: float) -> AsyncIterator[None]:
+async def bounded(doing: str, timeout_s: float) -> AsyncIterator[None]:
     """A deadline, and this program's errors.
 
     Raises:
@@ -80,8 +82,8 @@ class AmqpDelivery:
 
     @property
     def headers(self) -> Mapping[str, Any]:
-        """AMQP headers."""
-        return self._message.headers
+        """AMQP headers, as the sender gave them."""
+        return read_headers(self._message.headers)
 
     @property
     def priority(self) -> int:
@@ -109,7 +111,7 @@ class AmqpDelivery:
         Raises:
             BrokerUnavailableError: it may come again.
         """
-        async with _bounded("acknowledging", self._timeout_s):
+        async with bounded("acknowledging", self._timeout_s):
             await self._message.ack()
             # An acknowledgement has no answer, but a channel does one thing after another.
             await self._channel.basic_qos(prefetch_count=0)
@@ -117,7 +119,7 @@ class AmqpDelivery:
     async def requeue(self) -> None:
         """It goes back; never raises, since a closed channel does the same."""
         try:
-            async with _bounded("requeueing", self._timeout_s):
+            async with bounded("requeueing", self._timeout_s):
                 await self._message.nack(requeue=True)
         except BrokerUnavailableError:
             logger.debug("Message not requeued: its channel has gone and so it was")
@@ -163,7 +165,7 @@ class AmqpInbox:
             BrokerUnavailableError: the next call connects anew.
         """
         try:
-            async with _bounded(f"asking {self._name}", self._timeout_s):
+            async with bounded(f"asking {self._name}", self._timeout_s):
                 if self._queue is None:
                     self._queue = await self._connect()
                 message = await self._queue.get(fail=False, no_ack=self._no_ack)
@@ -179,7 +181,7 @@ class AmqpInbox:
             BrokerUnavailableError: it is not, or the broker isn't; the next call connects anew.
         """
         try:
-            async with _bounded(f"looking at {self._name}", self._timeout_s):
+            async with bounded(f"looking at {self._name}", self._timeout_s):
                 if self._queue is None:
                     self._queue = await self._connect()
                 await self._queue.channel.get_queue(self._name, ensure=True)
@@ -193,7 +195,7 @@ class AmqpInbox:
         if connection is None:
             return
         try:
-            async with _bounded("closing", 3):
+            async with bounded("closing", 3):
                 await connection.close()
         except BrokerUnavailableError:
             logger.debug("Broker connection was gone already")
@@ -249,6 +251,7 @@ class AmqpPublisher:
         self._timeout_s = timeout_s
         self._broker: Broker | None = None
         self._lock = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     @property
     def connected(self) -> bool:
@@ -265,7 +268,7 @@ class AmqpPublisher:
             if self._broker is None:
                 broker = Broker(self._url, name=self._name, timeout_s=self._timeout_s)
                 try:
-                    async with _bounded("connecting", self._timeout_s):
+                    async with bounded("connecting", self._timeout_s):
                         await broker.connect()
                 except BaseException:
                     await broker.close()
@@ -282,19 +285,35 @@ class AmqpPublisher:
             UnroutableError: the queue does not exist.
             BrokerUnavailableError: not confirmed within the timeout.
         """
-        async with _bounded(f"publishing to {self._queue}", self._timeout_s):
-            broker = await self.connect()
-            await broker.publish(
-                self._queue,
-                body,
-                headers=headers,
-                priority=priority,
-                message_id=message_id or None,
-                before_send=self._fence,
-            )
+        broker: Broker | None = None
+        try:
+            async with bounded(f"publishing to {self._queue}", self._timeout_s):
+                broker = await self.connect()
+                await broker.publish(
+                    self._queue,
+                    body,
+                    headers=sendable_headers(headers),
+                    priority=priority,
+                    message_id=message_id or None,
+                    before_send=self._fence,
+                )
+        except BrokerUnavailableError as error:
+            if not isinstance(error.__cause__, DeliveryError):
+                self._leave(broker)
+            raise
+
+    def _leave(self, broker: Broker | None) -> None:
+        """Have the next one connect anew: a dead connection is noticed only after minutes."""
+        if broker is not None and broker is self._broker:
+            self._broker = None
+            task = asyncio.create_task(broker.close())
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
 
     async def close(self) -> None:
         """Close the connection; never raises."""
+        if self._leaving:
+            await asyncio.wait(self._leaving)
         if self._broker is not None:
             await self._broker.close()
             self._broker = None

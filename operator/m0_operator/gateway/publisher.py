@@ -21,7 +21,8 @@ class QueuePublisher:
 
     def __init__(self, settings: GatewaySettings) -> None:
         url = settings.amqp_url.get_secret_value()
-        declare = (QueueSpec(settings.priority_queue, {"x-max-priority": 10}),)
+        arguments = {"x-queue-type": "classic", "x-max-priority": 10}
+        declare = (QueueSpec(settings.priority_queue, arguments),)
         self._amqp = AmqpPublisher(
             url, settings.priority_queue, name="m0-gateway", timeout_s=settings.publish_timeout_s
         )

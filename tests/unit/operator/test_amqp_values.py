@@ -1,5 +1,6 @@
 """What a sender may put into a message's header frame, read and written by the real library."""
 
+import json
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 from m0_operator.adapters import amqp_values
+from m0_operator.adapters.amqp_values import MAX_DEPTH
+from m0_operator.domain.headers import pack_headers
 from pamqp import decode, encode
 from pamqp.commands import Basic
 
@@ -49,6 +52,21 @@ def read(content: bytes) -> Any:
 )
 def test_any_header_can_be_read(content: bytes, value: Any) -> None:
     assert read(content) == value
+
+
+@pytest.mark.parametrize("kind", [b"F", b"A"], ids=["tables", "lists"])
+def test_a_header_that_is_nested_without_end_is_read_down_to_a_depth(kind: bytes) -> None:
+    value = b"t\x01"
+    for _ in range(8000):
+        value = kind + table(KEY + value if kind == b"F" else value)
+    outer = read(KEY + value + KEY + b"t\x01" + b"\x01a" + value + b"\x01bV")
+    assert outer["k"] is True
+    assert (outer["b"], list(outer)) == (None, ["k", "a", "b"])
+    depth, inner = 1, outer["a"]
+    while inner:
+        depth, (inner,) = depth + 1, inner.values() if kind == b"F" else inner
+    assert depth == MAX_DEPTH
+    json.dumps(pack_headers(outer))
 
 
 @pytest.mark.parametrize("number", [0.1, 1e300, -1.5, float("inf")])

@@ -1,5 +1,6 @@
 """What must hold at the end of a run, when faults have ended and the world has come to rest."""
 
+import json
 from collections import Counter
 from itertools import groupby
 from typing import Any
@@ -50,10 +51,15 @@ def _check_lives(around: Surroundings) -> list[str]:
         ids = {letter.id for letter in around.ledger.letters_of(life)}
         if len(ids) != (1 if life.failed else 0):
             problems.append(f"{life.name} is {life.phase} and has dead letters {ids}")
-        plan = around.world.plan
-        if plan.calm and life.phase == "Succeeded" and life.writes > CALM_WRITES:
+        if _was_calm(around, life) and life.writes > CALM_WRITES:
             problems.append(f"{life.name} took {life.writes} API writes")
     return problems
+
+
+def _was_calm(around: Surroundings, life: Life) -> bool:
+    if not around.world.plan.calm or life.phase != "Succeeded" or life.body is None:
+        return False
+    return bool(json.loads(life.body)["inference_config"]["film"]["ends"] == ["ok"])
 
 
 def _check_messages(around: Surroundings) -> list[str]:

@@ -51,11 +51,16 @@ class SimDelivery:
         return self._connection.open
 
     async def ack(self) -> None:
-        await self._network.call(
-            "broker",
-            f"ack message {self._message.serial}",
-            lambda: self._broker.ack(self._connection, self._message),
-        )
+        try:
+            await self._network.call(
+                "broker",
+                f"ack message {self._message.serial}",
+                lambda: self._broker.ack(self._connection, self._message),
+            )
+        except BrokerUnavailableError:
+            # TCP loses no single request: what does not arrive is the end of its connection.
+            self._broker.close(self._connection)
+            raise
 
     async def requeue(self) -> None:
         try:
@@ -65,7 +70,7 @@ class SimDelivery:
                 lambda: self._broker.requeue(self._connection, self._message),
             )
         except BrokerUnavailableError:
-            return
+            self._broker.close(self._connection)
 
 
 class SimInbox:

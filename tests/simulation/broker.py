@@ -72,6 +72,7 @@ class Broker:
         best = max(self._waiting, key=lambda item: (item.message.priority, -item.message.serial))
         self._waiting.remove(best)
         connection.unacked[best.message.serial] = best.message
+        best.message.delivered_s.append(self._world.time)
         return best.message, best.redelivered
 
     def ack(self, connection: Connection, message: Message) -> None:

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from simulation.incarnation import Surroundings
-from simulation.ledger import ENDS, Life, Message
+from simulation.ledger import ENDS, Letter, Life, Message
 
 CALM_WRITES = 8
 
@@ -73,26 +73,39 @@ def _check_messages(around: Surroundings) -> list[str]:
     sent = Counter(message.body for message in ledger.messages)
     for body, count in sent.items():
         lives = [life for life in ledger.lives.values() if life.body == body]
+        messages = [message for message in ledger.messages if message.body == body]
         refusals = {
             letter.id
             for letter in ledger.letters
-            if letter.body == body and letter.id.startswith("m0-refused-")
+            if letter.body == body
+            and letter.id.startswith("m0-refused-")
+            and not _came_again(messages, letter)
         }
-        more = len(lives) + len(refusals) - count - _forgotten(ledger.messages, body, lives)
+        more = len(lives) + len(refusals) - count - _forgotten(messages, lives)
         if more > 0:
             names = [f"{life.name} ({life.uid})" for life in lives]
             problems.append(f"{count} messages became {names} and {refusals}: {body[:100]!r}")
     return problems
 
 
-def _forgotten(messages: list[Message], body: bytes, lives: list[Life]) -> int:
+def _forgotten(messages: list[Message], lives: list[Life]) -> int:
     """Lives that had come and gone before their message was off the queue.
 
     Its acknowledgement was lost, and people deleted or replaced the resource before it came
     again: then nothing is left by which it could be told.
     """
-    last_ack_s = max((m.acked_s or 0.0 for m in messages if m.body == body), default=0.0)
+    last_ack_s = max((message.acked_s or 0.0 for message in messages), default=0.0)
     return sum(life.gone_s is not None and life.gone_s < last_ack_s for life in lives)
+
+
+def _came_again(messages: list[Message], letter: Letter) -> bool:
+    """Whether a refused message was delivered again after that, its acknowledgement lost.
+
+    If what it was in conflict with has gone meanwhile, then it runs; nothing remembers it.
+    """
+    return any(
+        at_s > letter.at_s for message in messages for at_s in message.delivered_s[1:]
+    )
 
 
 def _check_backend(around: Surroundings) -> list[str]:

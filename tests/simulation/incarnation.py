@@ -77,7 +77,7 @@ def simulated(around: Surroundings) -> Iterator[None]:
     def inbox(_: str, queue: str, **__: Any) -> Any:
         if queue == around.settings.progress_queue:
             return SimProgressInbox(network, broker)
-        return SimInbox(network, broker)
+        return SimInbox(network, broker, around.ledger)
 
     def reporter(_: OperatorSettings) -> SimReporter | None:
         return SimReporter(world, network, around.ledger) if world.plan.backend else None

@@ -77,6 +77,7 @@ class Message:
     message_id: str
     at_s: float
     acked_s: float | None = None
+    delivered_s: list[float] = field(default_factory=list)
 
 
 class Ledger:
@@ -90,6 +91,7 @@ class Ledger:
         self.told: defaultdict[int | str, list[str]] = defaultdict(list)
         self.stats: Counter[str] = Counter()
         self.seen: defaultdict[Process, set[str]] = defaultdict(set)
+        self._counted: dict[Process, set[str]] = {}
         self.leader: Process | None = None
         self.term = 0
         self.missing: Callable[[Life], list[int]] = lambda _: []
@@ -121,9 +123,13 @@ class Ledger:
         """It has read this resource, and must count it from now on."""
         self.seen[by].add(uid)
 
+    def asks_for_a_message(self, by: Process) -> None:
+        """It has found a slot free."""
+        self._counted[by] = set(self.seen[by])
+
     def takes_a_slot(self, by: Process) -> None:
-        """It is about to create a resource for a message."""
-        known = [self.lives[uid] for uid in self.seen[by]]
+        """It is about to create a resource for a message that it asked for."""
+        known = [self.lives[uid] for uid in self._counted[by]]
         active = [life.name for life in known if life.phase not in ENDS and life.gone_s is None]
         if len(active) >= self.world.plan.limit:
             self.world.blame(f"{by} takes a message though {active} are unfinished")

@@ -76,9 +76,10 @@ class SimDelivery:
 class SimInbox:
     """Implements `ports.Inbox`, with the connection's life as in `AmqpInbox`."""
 
-    def __init__(self, network: Network, broker: Broker) -> None:
+    def __init__(self, network: Network, broker: Broker, ledger: Ledger) -> None:
         self._network = network
         self._broker = broker
+        self._ledger = ledger
         self._connection: Connection | None = None
 
     @property
@@ -86,6 +87,7 @@ class SimInbox:
         return self._connection is not None
 
     async def fetch(self) -> SimDelivery | None:
+        self._ledger.asks_for_a_message(current())
         try:
             if self._connection is None:
                 self._connection = await self._connect()

@@ -201,6 +201,8 @@ class Intake:
             if raw is None:
                 continue
             existing = parse_resource(raw)
+            # Perhaps made by ourselves just now, the answer to that lost.
+            self._slots.observe(existing)
             verdict = compare(existing, manifest)
             if verdict == "duplicate" or (delivery.redelivered and may_be_echo(existing, manifest)):
                 return Taken("duplicate", existing.uid)

@@ -367,6 +367,17 @@ async def test_a_lost_answer_to_the_creation_makes_no_second_resource(world: Wor
     assert len(world.cluster.resources) == 1
 
 
+async def test_a_resource_whose_creation_was_not_heard_of_takes_a_slot() -> None:
+    world = World(limit=1)
+    world.cluster.fail("create_resource", after=True)
+    world.inbox.waiting.append(_delivery())
+    with pytest.raises(ClusterUnavailableError):
+        await world.intake.step()
+    assert (await world.send(request_body(), redelivered=True)).acked
+    other = await world.send(request_body(process_id=102))
+    assert not other.acked
+
+
 async def test_a_lost_acknowledgement_makes_no_second_resource(world: World) -> None:
     world.inbox.waiting.append(delivery := _delivery())
     delivery.ack_error = BrokerUnavailableError("channel closed")

@@ -190,6 +190,7 @@ class Intake:
     ) -> Taken:
         name = manifest["metadata"]["name"]
         for _ in range(CREATE_TRIES):
+            self._fence()
             try:
                 created = parse_resource(await self._resources.create_resource(manifest))
             except AlreadyExistsError:

@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 from fakes.wire import FakeDelivery
-from m0_operator.errors import ClusterRejectedError, ClusterUnavailableError
+from m0_operator.errors import (
+    ClusterRejectedError,
+    ClusterUnavailableError,
+    LeadershipLostError,
+)
 from m0_operator.services import aside
 from m0_operator.services.aside import HELD_AT_MOST
 from m0_wire.errors import BackendUnavailableError, BrokerUnavailableError
@@ -365,6 +369,15 @@ async def test_a_lost_answer_to_the_creation_makes_no_second_resource(world: Wor
     redelivered = await world.send(request_body())
     assert redelivered.acked
     assert len(world.cluster.resources) == 1
+
+
+async def test_nothing_is_created_once_another_operator_may_be_acting(world: World) -> None:
+    world.lost = LeadershipLostError("paused")
+    world.inbox.waiting.append(delivery := _delivery())
+    with pytest.raises(LeadershipLostError):
+        await world.intake.step()
+    assert world.cluster.resources == {}
+    assert delivery.requeued
 
 
 async def test_a_resource_whose_creation_was_not_heard_of_takes_a_slot() -> None:

@@ -205,12 +205,17 @@ class Intake:
             # Perhaps made by ourselves just now, the answer to that lost.
             self._slots.observe(existing)
             verdict = compare(existing, manifest)
-            if verdict == "duplicate" or (delivery.redelivered and may_be_echo(existing, manifest)):
+            if verdict == "duplicate" or self._is_echo(delivery, existing, manifest):
                 return Taken("duplicate", existing.uid)
             if verdict == "conflict":
                 return await self._refuse(delivery, existing, refusal)
             await self._make_room(existing, verdict)
         raise _NotYetError(f"{name} comes and goes")
+
+    def _is_echo(self, delivery: Delivery, existing: Resource, manifest: dict[str, Any]) -> bool:
+        # Acknowledged by ourselves, on record or not: then this is another message.
+        known = existing.uid in self._acknowledged
+        return delivery.redelivered and not known and may_be_echo(existing, manifest)
 
     async def _make_room(self, existing: Resource, verdict: Verdict) -> None:
         """Wait until a finished resource has gone, so that a new one can take its name."""

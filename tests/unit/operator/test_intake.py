@@ -249,6 +249,15 @@ async def test_a_replay_by_its_dead_letter_is_no_echo_even_after_a_lost_acknowle
     assert len(world.cluster.jobs) == 2
 
 
+async def test_only_one_message_is_the_echo_of_a_resource(world: World) -> None:
+    await fail_unacknowledged(world)
+    assert (await world.send(request_body(), redelivered=True)).acked
+    assert len(world.cluster.jobs) == 1
+    await world.send(request_body(), redelivered=True)
+    await world.reconcile()
+    assert len(world.cluster.jobs) == 2, "a replay that had to be delivered twice"
+
+
 async def test_the_error_of_an_earlier_failure_does_not_stick_to_a_later_one(world: World) -> None:
     stale = {"x-m0-error-field": "old", "x-m0-chunk-id": 9, "trace": "t1"}
     await world.send(b"{", headers=stale)

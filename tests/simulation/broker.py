@@ -80,7 +80,7 @@ class Broker:
         self._check(connection)
         if connection.unacked.pop(message.serial, None) is None:
             raise BrokerUnavailableError("unknown delivery tag")
-        self._ledger.acked(message)
+        self._ledger.acked(connection.owner, message)
 
     def requeue(self, connection: Connection, message: Message) -> None:
         """Back to its place."""

@@ -40,6 +40,8 @@ class Life:
     finished_s: float | None = None
     gone_s: float | None = None
     lettered: bool = False
+    acknowledged: bool = False
+    headers: dict[str, Any] = field(default_factory=dict)
     reported: str | None = None
     writes: int = 0
     jobs: list[str] = field(default_factory=list)
@@ -77,6 +79,7 @@ class Message:
     message_id: str
     at_s: float
     acked_s: float | None = None
+    acked_by: Process | None = None
     delivered_s: list[float] = field(default_factory=list)
 
 
@@ -146,6 +149,7 @@ class Ledger:
             "rejection" not in spec,
             self.world.time,
             FINALIZER in meta.get("finalizers", ()),
+            headers=origin["headers"] if origin else {},
             writes=1,
         )
 
@@ -165,6 +169,7 @@ class Ledger:
         life.lettered = conditions.get("DeadLettered", {}).get("status") == "True"
         if life.lettered and not self.letters_of(life):
             self.world.blame(f"{life.name}'s dead letter is on record, but was never stored")
+        life.acknowledged = bool(status.get("acknowledged"))
         life.reported = status.get("reported")
         if life.reported and self.world.plan.backend and not self._was_told(life):
             self.world.blame(f"{life.name}: {life.reported} is on record, but was never told")
@@ -217,9 +222,9 @@ class Ledger:
 
     # --- messages --------------------------------------------------------------------------
 
-    def acked(self, message: Message) -> None:
+    def acked(self, by: Process, message: Message) -> None:
         """The broker has forgotten a message."""
-        message.acked_s = self.world.time
+        message.acked_s, message.acked_by = self.world.time, by
         if not self.covers(message):
             self.world.blame(f"message {message.serial} is acknowledged, but nothing holds it")
 
@@ -233,7 +238,7 @@ class Ledger:
             for life in self.lives.values()
             if life.body == message.body
             and (life.gone_s is None or life.gone_s > message.at_s)
-            and not any(letter.at_s <= message.at_s for letter in self.letters_of(life))
+            and (not self._lettered_before(life, message) or self._looks_like_an_echo(life, message))
         ]
         return lives + [
             letter.id
@@ -242,6 +247,26 @@ class Ledger:
             and letter.at_s > message.at_s
             and letter.id.startswith("m0-refused-")
         ]
+
+    def _lettered_before(self, life: Life, message: Message) -> bool:
+        return any(letter.at_s <= message.at_s for letter in self.letters_of(life))
+
+    def _looks_like_an_echo(self, life: Life, message: Message) -> bool:
+        """Whether nobody can know that this is a replay.
+
+        Sent with the very headers of the original, itself delivered twice, and who
+        acknowledged the original died before that was on record.
+        """
+        return (
+            not life.acknowledged
+            and len(message.delivered_s) > 1
+            and message.headers == life.headers
+            and not any(
+                other.body == life.body and other.acked_by is message.acked_by
+                for other in self.messages
+                if other is not message
+            )
+        )
 
     def letters_of(self, life: Life) -> list[Letter]:
         """The copies of its dead letter."""

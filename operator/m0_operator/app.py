@@ -224,9 +224,9 @@ class App:
             try:
                 listed = await self._cluster.list_resources()
                 # What is known but not listed has gone unheard: its slot must be freed.
-                for name in {raw["metadata"]["name"] for raw in listed} | set(
-                    self._reconciler.known
-                ):
+                names = {raw["metadata"]["name"] for raw in listed} | set(self._reconciler.known)
+                # Sorted, so that a run of the simulation can be repeated.
+                for name in sorted(names):
                     self._queue.add(name)
             except OperatorError as error:
                 logger.warning("Resync failed", extra={"reason": str(error)})

@@ -6,8 +6,9 @@ from typing import Any
 
 from m0_wire.errors import BrokerUnavailableError
 
-from simulation.ledger import Ledger, Letter, Message
+from simulation.ledger import Ledger
 from simulation.process import Process
+from simulation.records import Letter, Message
 from simulation.world import World
 
 HEARTBEAT_S = 45.0
@@ -50,9 +51,7 @@ class Broker:
     ) -> Message:
         """Somebody sends a request."""
         messages = self._ledger.messages
-        message = Message(
-            len(messages) + 1, body, headers, priority, message_id, self._world.time
-        )
+        message = Message(len(messages) + 1, body, headers, priority, message_id, self._world.time)
         messages.append(message)
         self._waiting.append(_Waiting(message))
         self._world.say("people", f"publish {message.serial} (priority {priority}): {body[:300]!r}")

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from simulation.incarnation import Surroundings
-from simulation.ledger import ENDS, Letter, Life, Message
+from simulation.records import ENDS, Letter, Life, Message
 
 CALM_WRITES = 8
 
@@ -64,10 +64,12 @@ def _was_calm(around: Surroundings, life: Life) -> bool:
 
 def _check_messages(around: Surroundings) -> list[str]:
     """Each message has come to something, and no more has come of them than there were."""
-    ledger, problems = around.ledger, []
-    for message in ledger.messages:
-        if message.acked_s is None:
-            problems.append(f"message {message.serial} is still unacknowledged")
+    ledger = around.ledger
+    problems = [
+        f"message {message.serial} is still unacknowledged"
+        for message in ledger.messages
+        if message.acked_s is None
+    ]
     sent = Counter(message.body for message in ledger.messages)
     for body, count in sent.items():
         lives = [life for life in ledger.lives.values() if life.body == body]
@@ -101,9 +103,7 @@ def _came_again(messages: list[Message], letter: Letter) -> bool:
 
     If what it was in conflict with has gone meanwhile, then it runs; nothing remembers it.
     """
-    return any(
-        at_s > letter.at_s for message in messages for at_s in message.delivered_s[1:]
-    )
+    return any(at_s > letter.at_s for message in messages for at_s in message.delivered_s[1:])
 
 
 def _check_backend(around: Surroundings) -> list[str]:

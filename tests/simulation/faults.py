@@ -1,4 +1,4 @@
-"""What goes wrong in a run: drawn from its seed, class by class, so that some are calm and some hell.
+"""What goes wrong in a run: drawn from its seed, class by class; some are calm and some hell.
 
 Each class of fault is on or off by itself (swarm testing): a run in which only events are
 dropped finds what a run in which everything burns would hide.

@@ -18,6 +18,7 @@ from m0_operator.app import App
 from m0_operator.domain.job_template import JobTemplate
 from m0_operator.services import intake, leadership
 from m0_operator.settings import OperatorSettings
+from pydantic import SecretStr
 
 from simulation.apiserver import ApiServer, Object, Stream
 from simulation.broker import Broker
@@ -49,7 +50,7 @@ class Surroundings:
             ttl_seconds_after_finished=world.rng.choice(TTL_S),
         )
         self.settings = OperatorSettings(
-            amqp_url="amqp://simulated",
+            amqp_url=SecretStr("amqp://simulated"),
             namespace="m0",
             graphql_url="http://simulated" if plan.backend else "",
             max_active_jobs=plan.limit,
@@ -139,4 +140,3 @@ def _watcher(around: Surroundings) -> Callable[..., Any]:
             around.server.streams.remove(stream)
 
     return watch
-

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from m0_contract.chunk import Progress
@@ -36,12 +37,12 @@ class Store:
         ]
 
 
+@dataclass
 class _Container:
     """A chunker at work; `told` is what happens to it from outside."""
 
-    def __init__(self) -> None:
-        self.told = ""
-        self.lost = False
+    told: str = ""
+    lost: bool = False
 
 
 class Kubelet:
@@ -70,7 +71,7 @@ class Kubelet:
     async def _run(self, pod: Object, container: _Container) -> None:
         world, rng = self._world, self._world.rng
         await self._start(pod)
-        if container.told:
+        if _is_told(container):
             self._end(pod, container, 143, "Error", "")
             return
         started = {"startedAt": world.stamp}
@@ -109,7 +110,8 @@ class Kubelet:
             again = (run, process_id, number) in self.store.announced
             if not (again and rng.random() < 0.8):
                 await asyncio.sleep(rng.uniform(0.2, 4.0))
-                await self._while_away()
+                while self._world.plan.is_away("broker", self._world.time):  # noqa: ASYNC110
+                    await asyncio.sleep(1.0)
                 if container.told:
                     return _last_words(container.told)
                 self.store.objects.add((process_id, number))
@@ -120,10 +122,6 @@ class Kubelet:
         if container.told and end != "ok":
             return _last_words(container.told)
         return _finish(end, chunks)
-
-    async def _while_away(self) -> None:
-        while self._world.plan.is_away("broker", self._world.time):
-            await asyncio.sleep(1.0)
 
     def _tell_progress(self, env: dict[str, Any], number: int, chunks: int) -> None:
         progress = Progress(
@@ -200,6 +198,10 @@ class Kubelet:
     def _gone(self, pod: Object) -> bool:
         found = self._server.all("pod").get(pod["metadata"]["name"])
         return found is not pod
+
+
+def _is_told(container: _Container) -> bool:
+    return bool(container.told)
 
 
 def _last_words(told: str) -> tuple[int, str]:

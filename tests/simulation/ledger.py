@@ -7,80 +7,16 @@ is gone when the API server lets it go. `checks` asks at the end what it all com
 import base64
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from m0_contract.resource import FINALIZER, REQUEST_ANNOTATION
 
 from simulation.process import Process
+from simulation.records import ENDS, Letter, Life, Message
 from simulation.world import World
 
-ENDS = frozenset({"Succeeded", "Failed", "Stopped"})
-
-
-@dataclass
-class Life:
-    """One VideoChunkJob.
-
-    Attributes:
-        body: of the message behind it; None when a person applied it.
-        valid: whether it can be run: then the backend hears QUEUED first.
-        held: whether our finalizer was ever on it.
-        lettered: the dead letter is on record as sent.
-    """
-
-    uid: str
-    name: str
-    process_id: int | str
-    body: bytes | None
-    valid: bool
-    created_s: float
-    held: bool
-    phase: str | None = None
-    finished_s: float | None = None
-    gone_s: float | None = None
-    lettered: bool = False
-    acknowledged: bool = False
-    headers: dict[str, Any] = field(default_factory=dict)
-    reported: str | None = None
-    writes: int = 0
-    jobs: list[str] = field(default_factory=list)
-
-    @property
-    def failed(self) -> bool:
-        return self.phase in {"Failed", "Stopped"}
-
-    def expected_reports(self, handed_over: str) -> list[str]:
-        end = [] if self.phase not in ENDS else ["FAILED" if self.failed else handed_over]
-        return (["QUEUED"] if self.valid else []) + end
-
-
-@dataclass
-class Letter:
-    """One stored copy of a dead letter; `known`: its sender has heard the confirmation."""
-
-    id: str
-    body: bytes
-    headers: dict[str, Any]
-    priority: int
-    at_s: float
-    by: Process
-    known: bool = True
-
-
-@dataclass
-class Message:
-    """What somebody has published."""
-
-    serial: int
-    body: bytes
-    headers: dict[str, Any]
-    priority: int
-    message_id: str
-    at_s: float
-    acked_s: float | None = None
-    acked_by: Process | None = None
-    delivered_s: list[float] = field(default_factory=list)
+Missing = Callable[[Life], list[int]]
+"""Chunks of a life that are not stored, recorded and announced."""
 
 
 class Ledger:
@@ -97,7 +33,7 @@ class Ledger:
         self._counted: dict[Process, set[str]] = {}
         self.leader: Process | None = None
         self.term = 0
-        self.missing: Callable[[Life], list[int]] = lambda _: []
+        self.missing: Missing = lambda _: []
         self._cursor: dict[int | str, tuple[int, bool]] = {}
 
     # --- the leader ------------------------------------------------------------------------
@@ -238,7 +174,9 @@ class Ledger:
             for life in self.lives.values()
             if life.body == message.body
             and (life.gone_s is None or life.gone_s > message.at_s)
-            and (not self._lettered_before(life, message) or self._looks_like_an_echo(life, message))
+            and (
+                not self._lettered_before(life, message) or self._looks_like_an_echo(life, message)
+            )
         ]
         return lives + [
             letter.id

@@ -8,9 +8,11 @@ import asyncio
 import heapq
 from collections.abc import Callable, Coroutine, Iterable
 from random import Random
-from typing import Any
+from typing import Any, TypeVarTuple
 
 from simulation.process import PROCESS
+
+Ts = TypeVarTuple("Ts")
 
 
 class _Task(asyncio.Task[Any]):
@@ -78,7 +80,7 @@ class SimLoop(asyncio.BaseEventLoop):
         """Let callbacks run that were kept for a process."""
         self._ready.extend(handles)  # type: ignore[attr-defined]
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
+    def add_signal_handler(self, sig: int, callback: Callable[[*Ts], Any], *args: *Ts) -> None:
         """For the process that asks."""
         process = PROCESS.get()
         assert process is not None

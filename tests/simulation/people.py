@@ -1,4 +1,4 @@
-"""Those who send requests, and those who look after them: replays, deletions, stops, suspensions."""
+"""Those who send requests, and those who look after them: replay, delete, stop, suspend."""
 
 import asyncio
 import json
@@ -13,6 +13,7 @@ from m0_operator.errors import ClusterNotFoundError
 from simulation.apiserver import Object
 from simulation.incarnation import Surroundings
 
+Deed = Callable[[], None]
 ENDS = (["ok"],) * 6 + (
     ["permanent"],
     ["transient", "ok"],
@@ -157,7 +158,7 @@ class People:
     # --- meddling --------------------------------------------------------------------------
 
     async def _meddle(self) -> None:
-        deeds: list[Callable[[], None]] = [
+        deeds: list[Deed] = [
             self._delete_job,
             self._delete_resource,
             self._delete_pod,
@@ -176,8 +177,7 @@ class People:
         items = list(self._around.server.all(kind).values())
         if not items:
             return None
-        item = self._rng.choice(items)
-        return item
+        return self._rng.choice(items)
 
     def _delete_job(self) -> None:
         job = self._one("job")

@@ -1,40 +1,39 @@
 """A process of the operator: it can be killed, frozen and woken at every await."""
 
 import asyncio
-import contextvars
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
+from dataclasses import dataclass, field
 from typing import Any
 
 
-PROCESS: ContextVar["Process | None"] = ContextVar("PROCESS", default=None)
-"""Whose code runs; None for the world's own."""
-
-
+@dataclass(eq=False)
 class Process:
     """One life of one replica.
 
     Attributes:
-        term: of the Lease it holds or held; 0 before it ever led.
         skew_s: how far its wall clock is ahead.
-        seeded: whether it has counted what is in the cluster.
-        context: its tasks run in it, or in copies.
+        term: of the Lease it holds or held; 0 before it ever led.
         held: callbacks that wait for it to go on. A killed process never does: nothing of
             it runs again, no `finally`, no `except`.
+        signals: its handlers.
+        seeded: whether it has counted what is in the cluster.
+        context: its tasks run in it, or in copies.
     """
 
-    def __init__(self, name: str, skew_s: float) -> None:
-        self.name = name
-        self.skew_s = skew_s
-        self.term = 0
-        self.dead = False
-        self.ended = False
-        self.frozen_until = 0.0
-        self.held: list[asyncio.Handle] = []
-        self.signals: dict[int, Callable[[], Any]] = {}
-        self.on_death: Callable[[], None] = lambda: None
-        self.seeded = False
-        self.context = contextvars.copy_context()
+    name: str
+    skew_s: float
+    term: int = 0
+    dead: bool = False
+    ended: bool = False
+    frozen_until: float = 0.0
+    seeded: bool = False
+    held: list[asyncio.Handle] = field(default_factory=list)
+    signals: dict[int, Callable[[], Any]] = field(default_factory=dict)
+    on_death: Callable[[], None] = lambda: None
+    context: Context = field(default_factory=copy_context)
+
+    def __post_init__(self) -> None:
         self.context.run(PROCESS.set, self)
 
     @property
@@ -53,5 +52,9 @@ class Process:
             self.dead = True
             self.on_death()
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         return self.name
+
+
+PROCESS: ContextVar[Process | None] = ContextVar("PROCESS", default=None)
+"""Whose code runs; None for the world's own."""

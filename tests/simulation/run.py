@@ -7,18 +7,21 @@ import logging
 import signal
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from m0_operator.errors import LeadershipLostError
 
+from simulation.broker import HEARTBEAT_S
 from simulation.checks import check_end, is_at_rest
 from simulation.faults import Plan, draw_plan
 from simulation.incarnation import Surroundings, build_app, simulated
 from simulation.jobs import JobController
 from simulation.kubelet import Kubelet
-from simulation.ledger import Life
+from simulation.network import FREEZE_S
 from simulation.people import People
 from simulation.process import Process
+from simulation.records import Life
 from simulation.world import OUTSIDE, World
 
 SETTLE_S = 1200.0
@@ -76,8 +79,8 @@ class Run:
         return self.kubelet.store.missing(life.uid, life.process_id, chunks)
 
     def _miss_heartbeats(self, process: Process, seconds: float) -> None:
-        if seconds > 45:
-            self.world.later(45, self.around.broker.close_all_of, process)
+        if seconds > HEARTBEAT_S:
+            self.world.later(HEARTBEAT_S, self.around.broker.close_all_of, process)
 
     async def play(self) -> list[str]:
         """The whole of it; what was found wrong."""
@@ -96,9 +99,7 @@ class Run:
             if not world.faulty and done and is_at_rest(self.around):
                 break
         # Whatever is to come by itself: a late event, a resync, the last retry.
-        quiet_until = world.time + plan.resync_s + 10.0
-        while world.time < quiet_until and not world.broken:
-            await asyncio.sleep(2.0)
+        await asyncio.sleep(plan.resync_s + 10.0)
         leaders = [self.apps[p] for p in self.processes if p is self.around.ledger.leader]
         return world.broken or check_end(self.around, leaders)
 
@@ -112,13 +113,13 @@ class Run:
             process = Process(f"{name}{life}", skew_s)
             self.processes.append(process)
             ended: asyncio.Future[None] = world.loop.create_future()
-            process.on_death = lambda ended=ended: ended.done() or ended.set_result(None)
+            process.on_death = partial(_settle, ended)
             world.loop.create_task(self._live(process, ended), context=process.context)
             await ended
             world.say(process, "killed" if process.dead else "ended")
             # A killed process's connections end with its host, or with the heartbeat.
             lost = process.dead and rng.random() < 0.2
-            world.later(45.0 if lost else 0.1, self.around.broker.close_all_of, process)
+            world.later(HEARTBEAT_S if lost else 0.1, self.around.broker.close_all_of, process)
             await asyncio.sleep(rng.choice((0.5, 3.0, 10.0)))
 
     async def _live(self, process: Process, ended: "asyncio.Future[None]") -> None:
@@ -128,11 +129,10 @@ class Run:
             await app.run()
         except* LeadershipLostError as errors:
             self.world.say(process, str(errors.exceptions[0]))
-        except* Exception as errors:
+        except* Exception as errors:  # noqa: BLE001 - whatever it is, it is a finding
             self.world.blame(f"{process} crashes: {errors.exceptions!r}")
         process.ended = True
-        if not ended.done():
-            ended.set_result(None)
+        _settle(ended)
 
     def _troubles(self) -> list[Any]:
         plan = self.world.plan
@@ -154,7 +154,7 @@ class Run:
                 deed(world.rng.choice(living))
 
     def _freeze(self, process: Process) -> None:
-        self.world.freeze(process, self.world.rng.choice((3.0, 12.0, 25.0, 70.0)))
+        self.world.freeze(process, self.world.rng.choice(FREEZE_S))
 
     def _stop(self, process: Process) -> None:
         """A rollout, a drained node: SIGTERM, and SIGKILL when that takes too long."""
@@ -185,6 +185,11 @@ class Run:
             if task.done() and not task.cancelled():
                 task.exception()
         loop.close()
+
+
+def _settle(ended: "asyncio.Future[None]") -> None:
+    if not ended.done():
+        ended.set_result(None)
 
 
 async def _a_moment() -> None:

@@ -7,8 +7,9 @@ from m0_operator.domain.actions import BackendStatus
 from m0_wire.errors import BackendRejectedError, BrokerUnavailableError, UnroutableError
 
 from simulation.broker import Broker, Connection
-from simulation.ledger import Ledger, Letter, Message
+from simulation.ledger import Ledger
 from simulation.network import Network
+from simulation.records import Letter, Message
 from simulation.world import World, current
 
 
@@ -198,5 +199,3 @@ class SimReporter:
         await self._network.call(
             "backend", f"report {process_id} {modality} {status}", hear, weight=2
         )
-
-

@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 CLUSTER := python3 hack/cluster
-.PHONY: help demo up down status logs clean test check unit e2e bench-media format lock generate venv
+.PHONY: help demo up down status logs clean test check unit simulate e2e bench-media format lock generate venv
 
 help: ## Print this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -39,6 +39,9 @@ check: venv ## Format, lint, types, layers, generated files, charts, unit tests:
 
 unit: venv ## Only the unit tests
 	@$(PYTHON) -m pytest tests/unit -q -n auto --dist worksteal
+
+simulate: venv ## The operator in 10,000 worlds of faults (nightly); ARGS='--seed 7' replays one
+	@cd tests && ../$(PYTHON) -m simulation $(or $(ARGS),--seeds 10000)
 
 e2e: venv ## Only the tests that need the cluster; `make up` first
 	@$(PYTHON) -m pytest tests/integration tests/e2e

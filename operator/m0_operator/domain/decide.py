@@ -67,14 +67,14 @@ def decide(observed: Observed, policy: Policy, now: datetime) -> Decision:
         decision = _decide_running(observed, policy, now, status)
     else:
         decision = Decision(status)
-    newly_failed = decision.status.failed and not status.failed
+    newly_finished = decision.status.finished and not status.finished
     actions = (
         *_finalizer_before(resource),
         *decision.actions,
         *due_effects(observed, decision.status, policy),
         *_cleanup(observed, decision.status, policy, now),
     )
-    return replace(decision, actions=actions, record_first=newly_failed)
+    return replace(decision, actions=actions, record_first=newly_finished)
 
 
 # --- the way to the end -------------------------------------------------------------------

@@ -197,6 +197,7 @@ class Intake:
         name = manifest["metadata"]["name"]
         manifest = _with_lineage(manifest, build_lineage(delivery.message_id, None))
         for _ in range(CREATE_TRIES):
+            self._fence()
             try:
                 created = parse_resource(await self._resources.create_resource(manifest))
             except AlreadyExistsError:
@@ -208,10 +209,12 @@ class Intake:
             if raw is None:
                 continue
             existing = parse_resource(raw)
+            # Perhaps made by ourselves just now, the answer to that lost.
+            self._slots.observe(existing)
             if was_replayed(existing, delivery.message_id):
                 return Taken("duplicate", existing.uid)
             verdict = compare(existing, manifest)
-            if verdict == "duplicate" or (delivery.redelivered and may_be_echo(existing, manifest)):
+            if verdict == "duplicate" or self._is_echo(delivery, existing, manifest):
                 return Taken("duplicate", existing.uid)
             if verdict == "conflict":
                 return await self._refuse(delivery, existing, refusal)
@@ -219,6 +222,11 @@ class Intake:
                 manifest = _with_lineage(manifest, build_lineage(delivery.message_id, existing))
             await self._make_room(existing, verdict)
         raise _NotYetError(f"{name} comes and goes")
+
+    def _is_echo(self, delivery: Delivery, existing: Resource, manifest: dict[str, Any]) -> bool:
+        # Acknowledged by ourselves, on record or not: then this is another message.
+        known = existing.uid in self._acknowledged
+        return delivery.redelivered and not known and may_be_echo(existing, manifest)
 
     async def _make_room(self, existing: Resource, verdict: Verdict) -> None:
         """Wait until a finished resource has gone, so that a new one can take its name."""

@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 from fakes.wire import FakeDelivery
-from m0_operator.errors import ClusterRejectedError, ClusterUnavailableError
+from m0_operator.errors import (
+    ClusterRejectedError,
+    ClusterUnavailableError,
+    LeadershipLostError,
+)
 from m0_operator.services import aside
 from m0_operator.services.aside import HELD_AT_MOST
 from m0_wire.errors import BackendUnavailableError, BrokerUnavailableError
@@ -245,6 +249,15 @@ async def test_a_replay_by_its_dead_letter_is_no_echo_even_after_a_lost_acknowle
     assert len(world.cluster.jobs) == 2
 
 
+async def test_only_one_message_is_the_echo_of_a_resource(world: World) -> None:
+    await fail_unacknowledged(world)
+    assert (await world.send(request_body(), redelivered=True)).acked
+    assert len(world.cluster.jobs) == 1
+    await world.send(request_body(), redelivered=True)
+    await world.reconcile()
+    assert len(world.cluster.jobs) == 2, "a replay that had to be delivered twice"
+
+
 async def test_the_error_of_an_earlier_failure_does_not_stick_to_a_later_one(world: World) -> None:
     stale = {"x-m0-error-field": "old", "x-m0-chunk-id": 9, "trace": "t1"}
     await world.send(b"{", headers=stale)
@@ -365,6 +378,26 @@ async def test_a_lost_answer_to_the_creation_makes_no_second_resource(world: Wor
     redelivered = await world.send(request_body())
     assert redelivered.acked
     assert len(world.cluster.resources) == 1
+
+
+async def test_nothing_is_created_once_another_operator_may_be_acting(world: World) -> None:
+    world.lost = LeadershipLostError("paused")
+    world.inbox.waiting.append(delivery := _delivery())
+    with pytest.raises(LeadershipLostError):
+        await world.intake.step()
+    assert world.cluster.resources == {}
+    assert delivery.requeued
+
+
+async def test_a_resource_whose_creation_was_not_heard_of_takes_a_slot() -> None:
+    world = World(limit=1)
+    world.cluster.fail("create_resource", after=True)
+    world.inbox.waiting.append(_delivery())
+    with pytest.raises(ClusterUnavailableError):
+        await world.intake.step()
+    assert (await world.send(request_body(), redelivered=True)).acked
+    other = await world.send(request_body(process_id=102))
+    assert not other.acked
 
 
 async def test_a_lost_acknowledgement_makes_no_second_resource(world: World) -> None:

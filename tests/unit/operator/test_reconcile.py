@@ -194,6 +194,20 @@ async def test_one_job_whatever_is_lost_on_the_way(
     assert world.status()["attempts"] == 1
 
 
+async def test_the_backend_hears_of_no_success_that_is_not_on_record(world: World) -> None:
+    job = await running(world)
+    world.cluster.end_job(job, message=SUCCESS)
+    world.cluster.fail("patch_status")
+    with pytest.raises(ClusterUnavailableError):
+        await world.reconcile()
+    assert world.told == ["QUEUED"]
+    world.cluster.pods[job] = []
+    world.restart()
+    await world.reconcile()
+    assert world.told == ["QUEUED"]
+    assert world.status()["jobRef"]["attempt"] == 2, "nothing proves that it was done"
+
+
 async def test_one_dead_letter_when_the_resource_changes_while_it_goes_out(world: World) -> None:
     job = await running(world)
     world.cluster.end_job(job, message=failed("NOT_MEDIA", "probe"), exit_code=65)

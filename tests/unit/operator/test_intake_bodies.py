@@ -113,7 +113,7 @@ async def test_a_request_with_anything_in_a_field(name: str, value: Any) -> None
 
 
 @pytest.mark.parametrize("name", FIELDS)
-@pytest.mark.parametrize("raw", RAW, ids=lambda raw: raw[:12])
+@pytest.mark.parametrize("raw", RAW, ids=lambda raw: ascii(raw)[:16])
 async def test_a_request_with_what_json_may_not_have_in_a_field(name: str, raw: str) -> None:
     await settle(request_body(**{name: "@"}).replace(b'"@"', raw.encode()))
 

@@ -31,7 +31,13 @@ from m0_operator.domain.resource_builder import (
     build_resource,
 )
 from m0_operator.domain.status import build_failure, cap
-from m0_operator.errors import STOP, TRY_AGAIN, AlreadyExistsError, ClusterRejectedError
+from m0_operator.errors import (
+    STOP,
+    TRY_AGAIN,
+    AlreadyExistsError,
+    ClusterRejectedError,
+    ClusterUnavailableError,
+)
 from m0_operator.services.aside import Aside
 from m0_operator.services.pause import pause
 from m0_operator.services.ports import DeadLetters, Delivery, Inbox, Resources
@@ -44,6 +50,8 @@ MAX_PAUSE_S = 10.0
 GONE_TIMEOUT_S = 3.0
 CREATE_TRIES = 5
 MAX_FIELD = 256
+PROBE = "video-none"
+"""Asked for only to see whether the cluster answers."""
 
 Result = Literal["created", "duplicate", "dead-lettered"]
 
@@ -94,6 +102,7 @@ class Intake:
         self._fence = fence
         self._sleep = sleep
         self._aside = Aside(now)
+        self._doubtful = False
         self.rounds = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -124,16 +133,20 @@ class Intake:
         """Take one message if there is a slot for it; whether one was taken."""
         if not self._slots.free:
             return False
-        delivery = self._aside.find_due() or await self._inbox.fetch()
+        delivery = self._aside.find_due() or await self._fetch()
         if delivery is None:
             return False
         try:
             taken = await self._take(delivery)
         except Exception as error:
-            # A message that nobody foresaw must not keep all others waiting either.
-            if isinstance(error, (*TRY_AGAIN, *STOP)) or not self._aside.put(delivery):
+            self._doubtful = away = isinstance(error, ClusterUnavailableError)
+            # A quorum queue counts how often it gets a message back, and drops it at last.
+            if isinstance(error, STOP) or not self._aside.put(delivery, next_one=away):
                 await self._give_back(delivery)
                 raise
+            if isinstance(error, TRY_AGAIN):
+                raise
+            # A message that nobody foresaw must not keep all others waiting either.
             _say_set_aside(error)
             return True
         except BaseException:
@@ -145,6 +158,13 @@ class Intake:
             self._acknowledged.add(taken.uid)
         logger.info("Request taken", extra={"result": taken.result, "priority": delivery.priority})
         return True
+
+    async def _fetch(self) -> Delivery | None:
+        if self._doubtful:
+            # Nothing is taken that could only be given back.
+            await self._resources.fetch_resource(PROBE)
+            self._doubtful = False
+        return await self._inbox.fetch()
 
     async def _give_back(self, delivery: Delivery) -> None:
         self._aside.let_go(delivery)

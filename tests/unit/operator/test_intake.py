@@ -16,7 +16,7 @@ from m0_operator.errors import (
 )
 from m0_operator.services import aside
 from m0_operator.services.aside import HELD_AT_MOST
-from m0_wire.errors import BackendUnavailableError, BrokerUnavailableError
+from m0_wire.errors import BackendUnavailableError, BrokerUnavailableError, UnroutableError
 
 from .conftest import SUCCESS, World, failed, request_body
 
@@ -361,22 +361,64 @@ async def test_only_so_many_are_set_aside(world: World, monkeypatch: pytest.Monk
     assert replay.requeued
 
 
-async def test_a_message_is_given_back_when_the_cluster_is_away(world: World) -> None:
+async def test_a_message_is_held_while_the_cluster_is_away_and_no_other_is_taken(
+    world: World,
+) -> None:
+    """A quorum queue drops a message that comes back too often."""
+    for _ in range(30):
+        world.cluster.fail("create_resource")
+    world.inbox.waiting = [delivery := _delivery(), other := _delivery(request_body(102))]
+    for _ in range(30):
+        with pytest.raises(ClusterUnavailableError):
+            await world.intake.step()
+        world.wait(10)
+    assert (delivery.acked, delivery.requeued, world.inbox.asked) == (False, False, 1)
+    await world.intake.step()
+    await world.intake.step()
+    assert delivery.acked
+    assert other.acked
+
+
+async def test_one_that_was_held_for_too_long_goes_back_once_and_comes_when_the_cluster_does(
+    world: World,
+) -> None:
     world.cluster.fail("create_resource")
-    world.inbox.waiting.append(delivery := _delivery())
+    world.cluster.fail("create_resource")
+    world.inbox.waiting = [delivery := _delivery(), again := _delivery()]
     with pytest.raises(ClusterUnavailableError):
         await world.intake.step()
-    assert delivery.requeued
-    assert not delivery.acked
+    world.wait(HELD_AT_MOST.total_seconds())
+    for _ in range(30):
+        world.cluster.fail("fetch_resource")
+    for _ in range(31):
+        with pytest.raises(ClusterUnavailableError):
+            await world.intake.step()
+    assert (delivery.requeued, world.inbox.asked) == (True, 1)
+    await world.intake.step()
+    assert again.acked
+
+
+async def test_a_dead_letter_that_no_queue_takes_keeps_no_others_waiting(world: World) -> None:
+    world.dead_letters.error = UnroutableError("no queue")
+    world.inbox.waiting = [bad := FakeDelivery(b"{"), good := _delivery()]
+    with pytest.raises(UnroutableError):
+        await world.intake.step()
+    await world.intake.step()
+    assert good.acked
+    assert not bad.requeued
+    world.dead_letters.error = None
+    world.wait(5)
+    await world.intake.step()
+    assert bad.acked
 
 
 async def test_a_lost_answer_to_the_creation_makes_no_second_resource(world: World) -> None:
     world.cluster.fail("create_resource", after=True)
-    world.inbox.waiting.append(_delivery())
+    world.inbox.waiting.append(delivery := _delivery())
     with pytest.raises(ClusterUnavailableError):
         await world.intake.step()
-    redelivered = await world.send(request_body())
-    assert redelivered.acked
+    await world.intake.step()
+    assert delivery.acked
     assert len(world.cluster.resources) == 1
 
 
@@ -392,10 +434,11 @@ async def test_nothing_is_created_once_another_operator_may_be_acting(world: Wor
 async def test_a_resource_whose_creation_was_not_heard_of_takes_a_slot() -> None:
     world = World(limit=1)
     world.cluster.fail("create_resource", after=True)
-    world.inbox.waiting.append(_delivery())
+    world.inbox.waiting.append(delivery := _delivery())
     with pytest.raises(ClusterUnavailableError):
         await world.intake.step()
-    assert (await world.send(request_body(), redelivered=True)).acked
+    await world.intake.step()
+    assert delivery.acked
     other = await world.send(request_body(process_id=102))
     assert not other.acked
 
@@ -430,7 +473,6 @@ async def test_a_dead_letter_that_is_not_confirmed_is_not_acknowledged(world: Wo
     world.inbox.waiting.append(delivery := _delivery(b"{"))
     with pytest.raises(BrokerUnavailableError):
         await world.intake.step()
-    assert delivery.requeued
     assert not delivery.acked
 
 

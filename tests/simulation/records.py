@@ -29,6 +29,7 @@ class Life:
     phase: str | None = None
     finished_s: float | None = None
     gone_s: float | None = None
+    deleted_by_operator: bool = False
     lettered: bool = False
     acknowledged: bool = False
     headers: dict[str, Any] = field(default_factory=dict)

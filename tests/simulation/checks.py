@@ -92,12 +92,15 @@ def _check_messages(around: Surroundings) -> list[str]:
 def _forgotten(ledger: Ledger, messages: list[Message], lives: list[Life]) -> int:
     """Lives that had come and gone before their message was off the queue.
 
-    Its acknowledgement was lost, and people deleted the resource, or another request
+    Its acknowledgement was lost, and people deleted the resource, or another message
     replaced it, before it came again: then nothing is left by which it could be told.
     """
+    alone = len(messages) == 1
     last_ack_s = max((message.acked_s or 0.0 for message in messages), default=0.0)
     return sum(
-        life.gone_s is not None and life.gone_s < last_ack_s and not ledger.was_replaced(life)
+        life.gone_s is not None
+        and life.gone_s < last_ack_s
+        and not (alone and ledger.was_replaced(life))
         for life in lives
     )
 

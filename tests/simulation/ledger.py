@@ -206,14 +206,14 @@ class Ledger:
         """Whether nobody can know that this is a replay.
 
         Sent with the very headers of the original, itself delivered twice, and who
-        acknowledged the original died before that was on record.
+        acknowledged the original died before that was on record, or never heard of it.
         """
         return (
             not life.acknowledged
             and len(message.delivered_s) > 1
             and message.headers == life.headers
             and not any(
-                other.body == life.body and other.acked_by is message.acked_by
+                other.body == life.body and other.acked_by is message.acked_by and other.ack_known
                 for other in self.messages
                 if other is not message
             )

@@ -71,4 +71,5 @@ class Message:
     at_s: float
     acked_s: float | None = None
     acked_by: Process | None = None
+    ack_known: bool = True
     delivered_s: list[float] = field(default_factory=list)

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from simulation.incarnation import Surroundings
+from simulation.ledger import Ledger
 from simulation.records import ENDS, Letter, Life, Message
 
 CALM_WRITES = 8
@@ -81,21 +82,27 @@ def _check_messages(around: Surroundings) -> list[str]:
             and letter.id.startswith("m0-refused-")
             and not _came_again(messages, letter)
         }
-        more = len(lives) + len(refusals) - count - _forgotten(messages, lives)
+        more = len(lives) + len(refusals) - count - _forgotten(ledger, messages, lives)
         if more > 0:
             names = [f"{life.name} ({life.uid})" for life in lives]
             problems.append(f"{count} messages became {names} and {refusals}: {body[:100]!r}")
     return problems
 
 
-def _forgotten(messages: list[Message], lives: list[Life]) -> int:
+def _forgotten(ledger: Ledger, messages: list[Message], lives: list[Life]) -> int:
     """Lives that had come and gone before their message was off the queue.
 
-    Its acknowledgement was lost, and people deleted or replaced the resource before it came
-    again: then nothing is left by which it could be told.
+    Its acknowledgement was lost, and people deleted the resource, or another message
+    replaced it, before it came again: then nothing is left by which it could be told.
     """
+    alone = len(messages) == 1
     last_ack_s = max((message.acked_s or 0.0 for message in messages), default=0.0)
-    return sum(life.gone_s is not None and life.gone_s < last_ack_s for life in lives)
+    return sum(
+        life.gone_s is not None
+        and life.gone_s < last_ack_s
+        and not (alone and ledger.was_replaced(life))
+        for life in lives
+    )
 
 
 def _came_again(messages: list[Message], letter: Letter) -> bool:

@@ -135,6 +135,7 @@ class SimCluster:
     async def _delete(self, kind: str, name: str, uid: str, *, wait: bool) -> None:
         def delete() -> None:
             try:
+                self._ledger.deleted(uid)
                 self._server.delete(kind, name, uid, wait=wait)
             except (ClusterNotFoundError, ClusterConflictError):
                 return

@@ -25,6 +25,7 @@ class Plan:
         kill, freeze: the process, at this call.
         kill_every_s, stop_every_s: mean time between kills, orderly stops; 0 for never.
         event_drop, event_twice, event_delay_s: of the watch.
+        cut: of the chance that a service goes away for a while at this very call.
         away: when a service does not answer.
         reject: of a backend's answers.
         disrupt: of the chance that a pod meets some end before its own, per pod.
@@ -46,6 +47,7 @@ class Plan:
     latency_s: float = 0.005
     lose: float = 0.0
     slow: float = 0.0
+    cut: float = 0.0
     kill: float = 0.0
     freeze: float = 0.0
     kill_every_s: float = 0.0
@@ -94,12 +96,14 @@ def draw_plan(seed: int) -> Plan:
         on = rng.random() < chance
         return mean_s / heat * rng.uniform(0.6, 2.0) if on else 0.0
 
+    freeze = some(0.01, 0.35)
     return Plan(
         seed,
         temper,
         requests=rng.randint(2, 9),
         horizon_s=horizon_s,
-        replicas=rng.choice((1, 2, 2)),
+        # One that sleeps is of interest while another one leads.
+        replicas=2 if freeze else rng.choice((1, 2)),
         limit=rng.choice((1, 2, 3, 5)),
         resync_s=rng.choice((10.0, 30.0, 60.0)),
         handed_over=rng.choice(("PROCESSING", "COMPLETED")),
@@ -109,8 +113,9 @@ def draw_plan(seed: int) -> Plan:
         latency_s=rng.choice((0.002, 0.02, 0.2)),
         lose=some(0.03),
         slow=some(0.01),
+        cut=some(0.005),
         kill=some(0.006, 0.4),
-        freeze=some(0.004, 0.35),
+        freeze=freeze,
         kill_every_s=every(120.0, 0.25),
         stop_every_s=every(120.0, 0.25),
         event_drop=some(0.1),

@@ -154,7 +154,7 @@ class Kubelet:
             container.told = how
 
     def _delete(self, pod: Object) -> None:
-        if pod["metadata"]["name"] in self._server.all("pod"):
+        if not self._gone(pod):
             self._server.delete("pod", pod["metadata"]["name"], pod["metadata"]["uid"])
 
     def _give_up(self, pod: Object, container: _Container) -> None:
@@ -194,6 +194,9 @@ class Kubelet:
             return
         state = {"exitCode": code, "reason": reason, "message": message, **started}
         self._show(pod, {"terminated": state}, "Succeeded" if code == 0 else "Failed")
+        if self._world.chance(self._world.plan.disrupt / 2):
+            # With its last words, which may be read already or not.
+            self._world.later(self._world.rng.uniform(0, 20), self._delete, pod)
 
     def _gone(self, pod: Object) -> bool:
         found = self._server.all("pod").get(pod["metadata"]["name"])

@@ -33,6 +33,7 @@ class Ledger:
         self._counted: dict[Process, set[str]] = {}
         self.leader: Process | None = None
         self.term = 0
+        self.deleting: Callable[[Life], bool] = lambda _: False
         self.missing: Missing = lambda _: []
         self._cursor: dict[int | str, tuple[int, bool]] = {}
 
@@ -119,6 +120,12 @@ class Ledger:
         life.writes += 1
         life.held = life.held or FINALIZER in resource["metadata"]["finalizers"]
 
+    def deleted(self, uid: str) -> None:
+        """The operator asks for an end of something, if it is still there."""
+        life = self.lives.get(uid)
+        if life is not None and life.gone_s is None:
+            life.deleted_by_operator = not self.deleting(life)
+
     def gone(self, resource: dict[str, Any]) -> None:
         """The API server has let a resource go."""
         life = self.lives[resource["metadata"]["uid"]]
@@ -126,6 +133,12 @@ class Ledger:
         if life.held:
             for problem in self.unfinished_business(life):
                 self.world.blame(f"{life.name} is gone, but {problem}")
+
+    def was_replaced(self, life: Life) -> bool:
+        """Whether the operator made room for a new try at the same request."""
+        later = [other for other in self.lives.values() if other.created_s > life.created_s]
+        heir = next((other for other in later if other.name == life.name), None)
+        return life.deleted_by_operator and heir is not None and heir.body == life.body
 
     def unfinished_business(self, life: Life) -> list[str]:
         """What is still owed to others about a life."""
@@ -193,14 +206,14 @@ class Ledger:
         """Whether nobody can know that this is a replay.
 
         Sent with the very headers of the original, itself delivered twice, and who
-        acknowledged the original died before that was on record.
+        acknowledged the original died before that was on record, or never heard of it.
         """
         return (
             not life.acknowledged
             and len(message.delivered_s) > 1
             and message.headers == life.headers
             and not any(
-                other.body == life.body and other.acked_by is message.acked_by
+                other.body == life.body and other.acked_by is message.acked_by and other.ack_known
                 for other in self.messages
                 if other is not message
             )

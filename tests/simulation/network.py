@@ -58,6 +58,7 @@ class Network:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._away_until: dict[str, float] = {}
         self.calls = 0
 
     async def call(
@@ -86,7 +87,10 @@ class Network:
     def _send(self, call: _Call, weight: float) -> None:
         world, rng, plan = self._world, self._world.rng, self._world.plan
         delay_s = plan.latency_s * (0.5 + rng.random())
-        if plan.is_away(call.service, world.time):
+        if world.chance(plan.cut * weight):
+            # In the middle of something, which is when it hurts: another service, or this one.
+            self._cut(rng.choice(list(ERRORS)), rng.uniform(2, 20))
+        if self._is_away(call.service):
             self._fail(call, "is away")
             return
         if world.chance(plan.slow * weight):
@@ -99,7 +103,7 @@ class Network:
             else:
                 world.later(delay_s, self._kill, call, moment == "done")
             return
-        if world.chance(plan.freeze * weight):
+        if weight >= 0.3 and world.chance(plan.freeze):
             world.later(rng.uniform(0, 2 * delay_s), self._freeze, call.process)
         if not world.chance(plan.lose * weight):
             world.later(delay_s, self._land, call, True)
@@ -107,6 +111,15 @@ class Network:
             self._fail(call, "request lost")
         else:
             world.later(delay_s, self._land, call, False)
+
+    def _cut(self, service: str, seconds: float) -> None:
+        self._world.say("network", f"{service} is away for {seconds:.1f} s")
+        self._away_until[service] = self._world.time + seconds
+
+    def _is_away(self, service: str) -> bool:
+        world = self._world
+        cut = world.time < self._away_until.get(service, 0.0) and world.faulty
+        return cut or world.plan.is_away(service, world.time)
 
     def _freeze(self, process: Process) -> None:
         self._world.freeze(process, self._world.rng.choice(FREEZE_S))

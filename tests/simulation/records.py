@@ -29,6 +29,7 @@ class Life:
     phase: str | None = None
     finished_s: float | None = None
     gone_s: float | None = None
+    deleted_by_operator: bool = False
     lettered: bool = False
     acknowledged: bool = False
     headers: dict[str, Any] = field(default_factory=dict)
@@ -70,4 +71,5 @@ class Message:
     at_s: float
     acked_s: float | None = None
     acked_by: Process | None = None
+    ack_known: bool = True
     delivered_s: list[float] = field(default_factory=list)

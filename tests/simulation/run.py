@@ -67,6 +67,7 @@ class Run:
         self.around = Surroundings(self.world)
         self.kubelet = Kubelet(self.world, self.around.server, self.around.broker)
         self.around.ledger.missing = self._missing
+        self.around.ledger.deleting = self._deleting
         JobController(self.world, self.around.server)
         self.processes: list[Process] = []
         self.apps: dict[Process, Any] = {}
@@ -77,6 +78,10 @@ class Run:
             return []
         chunks = json.loads(life.body)["inference_config"]["film"]["chunks"]
         return self.kubelet.store.missing(life.uid, life.process_id, chunks)
+
+    def _deleting(self, life: Life) -> bool:
+        found = self.around.server.all("resource").get(life.name)
+        return found is not None and "deletionTimestamp" in found["metadata"]
 
     def _miss_heartbeats(self, process: Process, seconds: float) -> None:
         if seconds > HEARTBEAT_S:

@@ -52,11 +52,15 @@ class SimDelivery:
         return self._connection.open
 
     async def ack(self) -> None:
+        def unheard() -> None:
+            self._message.ack_known = False
+
         try:
             await self._network.call(
                 "broker",
                 f"ack message {self._message.serial}",
                 lambda: self._broker.ack(self._connection, self._message),
+                lost=unheard,
             )
         except BrokerUnavailableError:
             # TCP loses no single request: what does not arrive is the end of its connection.

@@ -98,6 +98,8 @@ class Performer:
             # One is on record before the next goes out: a crash repeats at most the
             # last one, and a status equal to the last one is no new status.
             await self._recorder.write_by_all_means(look)
+            # That may have taken long.
+            self._fence()
         look.status = await self._reporting.report(resource, look.status, action, self._now())
 
     async def _create_job(self, look: Look, action: CreateJob) -> None:

@@ -116,8 +116,9 @@ def _happen(stage: Stage, scene: Scene, casts: Sequence[Cast]) -> None:
             _wait_held(stage, casts)
             with fault.happens(stage, ids) if fault else nullcontext():
                 _delete(stage.stack, casts)
-                _release(stage, casts)
+                _release(stage, [cast for cast in casts if cast.cell.kind != "deleted"])
                 pause(fault.lasts_s if fault else 0)
+        _release_deleted(stage, [cast for cast in casts if cast.cell.kind == "deleted"])
         _follow(stage, casts)
 
 
@@ -196,6 +197,18 @@ def _release(stage: Stage, casts: Sequence[Cast]) -> None:
         if cast.hold is not None:
             with _away():
                 stage.orders.release(cast.hold)
+
+
+def _release_deleted(stage: Stage, casts: Sequence[Cast]) -> None:
+    """Its film would be done before anybody has seen that the resource is to go."""
+
+    def is_told(cast: Cast) -> bool:
+        pods = blows.pods(stage.stack, cast.process_id)
+        return all("deletionTimestamp" in pod["metadata"] for pod in pods)
+
+    for cast in casts:
+        stage.wait("the Job to be deleted", lambda cast=cast: is_told(cast))
+    _release(stage, casts)
 
 
 @contextmanager

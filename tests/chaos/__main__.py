@@ -1,6 +1,7 @@
 """`make chaos`: the whole matrix on the running cluster, and the report of it.
 
-`make chaos ARGS='--only broker'`: the scenes in whose description the word is; no report.
+`make chaos ARGS='--only RabbitMQ'`: the scenes in whose title or description the word is; their lines in
+the report are replaced. `--dry` writes none.
 """
 
 import argparse
@@ -22,27 +23,32 @@ def main() -> int:
     """Play all scenes that are wanted; 1 when a cell did not end as it must."""
     parser = argparse.ArgumentParser(description=__doc__, prog="make chaos ARGS=…")
     parser.add_argument("--only", default="", help="scenes whose description contains this")
+    parser.add_argument("--dry", action="store_true", help="leave the report as it is")
     values = parser.parse_args()
     stage = Stage(DevStack())
     began = time.monotonic()
-    found: dict[str, list[Result]] = {}
+    results: list[Result] = []
     with films_in_store(stage.stack) as films:
-        for title, scenes in MATRIX.items():
-            for scene in scenes:
-                if values.only in _describe(scene):
-                    results = play(stage, films, scene)
-                    found.setdefault(title, []).extend(results)
-                    _say(results)
-    results = [result for part in found.values() for result in part]
+        for title, scene in [(title, scene) for title in MATRIX for scene in MATRIX[title]]:
+            if values.only in f"{title} | {_describe(scene)}":
+                played = play(stage, films, scene)
+                results += played
+                _say(played)
+                if not values.dry:
+                    _note(played, [])
     late = audit(stage, results)
     bad = [result for result in results if result.wrong]
     minutes = (time.monotonic() - began) / 60
     print(f"{len(results)} cells, {len(bad)} wrong, {len(late)} late, {minutes:.1f} min")
     print("\n".join(late))
-    if not values.only:
-        REPORT.write_text(report.render(found, late, minutes))
-        print(f"written: {REPORT.relative_to(ROOT)}")
+    if not values.dry:
+        _note(results, late)
     return 1 if bad or late else 0
+
+
+def _note(results: list[Result], late: list[str]) -> None:
+    known = report.read(REPORT.read_text()) if REPORT.exists() else {}
+    REPORT.write_text(report.render(known | report.lines_of(results), late))
 
 
 def _describe(scene: Scene) -> str:

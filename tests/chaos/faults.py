@@ -100,6 +100,7 @@ def backend_answers(fault: str, only: str = "") -> Happening:
             yield
         finally:
             stage.orders.set_fault("")
+        assert stage.orders.show()["faulted"], "nobody met it"
 
     return happening
 
@@ -115,7 +116,10 @@ def _rule(stage: Stage, *rule: str) -> Iterator[None]:
     try:
         yield
     finally:
+        listed = stage.on_node("iptables", "-t", table, "-L", chain, "-nvx").splitlines()
         stage.on_node("iptables", "-t", table, "-D", chain, *rest)
+    met = [line.split()[0] for line in listed if rest[-1].split(":")[0] in line and "8333" in line]
+    assert any(int(packets) for packets in met), "nobody met it"
 
 
 def _s3_address(stage: Stage) -> str:
@@ -290,8 +294,10 @@ def pause(seconds: float) -> None:
 
 
 FAULTS = {
-    "broker stopped": Fault("RabbitMQ stopped for 8 s", broker_stopped, 8, repeats=1),
-    "broker killed": Fault("RabbitMQ's process killed", broker_killed, repeats=1),
+    "broker stopped": Fault(
+        "RabbitMQ stopped for 8 s", broker_stopped, 8, ends_pods=True, repeats=1
+    ),
+    "broker killed": Fault("RabbitMQ's process killed", broker_killed, ends_pods=True, repeats=1),
     "broker away for long": Fault(
         "RabbitMQ stopped for 25 s", broker_stopped, 25, ends_pods=True, repeats=1
     ),

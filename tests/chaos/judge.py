@@ -154,6 +154,15 @@ def audit(stage: Stage, results: list[Result]) -> list[str]:
     ]
 
 
+def forget(stage: Stage, results: list[Result]) -> None:
+    """Take the resources away, and what a killed broker has put back into its queues."""
+    ids = {r.process_id for r in results}
+    names = [f"video-{number}" for number in sorted(ids)]
+    if names:
+        stage.stack.kubectl("delete", "vcj", *names, "--ignore-not-found", "--wait=false")
+    stage.stack.messages("M0_RESULTS_QUEUE", lambda m: m.process_id in ids, take=True)
+
+
 def describe(scene: Scene, cell: Cell) -> str:
     """What was done to a cell's request, in words."""
     parts = [f"dies at {', then at '.join(map(str, cell.crashes))}"] if cell.crashes else []

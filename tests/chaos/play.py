@@ -114,6 +114,8 @@ def _happen(stage: Stage, scene: Scene, casts: Sequence[Cast]) -> None:
         else:
             _send(stage.stack, casts)
             _wait_held(stage, casts)
+            for cast in casts:
+                _note_pods(stage, cast)
             with fault.happens(stage, ids) if fault else nullcontext():
                 _delete(stage.stack, casts)
                 _release(stage, [cast for cast in casts if cast.cell.kind != "deleted"])
@@ -232,11 +234,16 @@ def _follow(stage: Stage, casts: Sequence[Cast]) -> None:
         time.sleep(2 * POLL_S)
 
 
+def _note_pods(stage: Stage, cast: Cast) -> None:
+    """While they are there: who is evicted or deleted is soon gone."""
+    cast.pods |= {pod["metadata"]["name"] for pod in blows.pods(stage.stack, cast.process_id)}
+
+
 def _missing(stage: Stage, cast: Cast) -> list[str]:
     """What is still to happen to a request."""
     try:
         stage.hurry_operator()
-        cast.pods |= {pod["metadata"]["name"] for pod in blows.pods(stage.stack, cast.process_id)}
+        _note_pods(stage, cast)
         arms = stage.orders.show()["arms"]
         missing = [
             f"{arms[number]['point']} was not reached"

@@ -53,7 +53,11 @@ def signal_container(stack: DevStack, pod: str, container: str, signal: str) -> 
         [*ctr, "tasks", "ls", "-q"], check=True, capture_output=True, text=True
     ).stdout.split()
     alive = [task for task in found.stdout.split() if task in listed]
-    subprocess.run([*ctr, "tasks", "kill", "--all", "--signal", signal, *alive], check=True)
+    subprocess.run(
+        [*ctr, "tasks", "kill", "--all", "--signal", signal, *alive],
+        check=True,
+        capture_output=True,
+    )
 
 
 def delete_job(stack: DevStack, pod: str) -> None:

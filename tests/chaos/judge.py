@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import expect
 from chaos.cells import Cell, Kind, Scene
-from chaos.faults import FAULTS
+from chaos.faults import FAULTS, rabbitmqctl
 from chaos.stage import Stage
 from devstack import DevStack, Message, wait_for
 
@@ -92,6 +92,12 @@ def _done(stage: Stage, scene: Scene, cast: "Cast") -> str:
 
 def _failed(stage: Stage, cast: "Cast", code: str, stage_name: str) -> str:
     stack, kind = stage.stack, cast.cell.kind
+    resource = None
+    if kind == "garbage":
+        # Only a message that is off the queue has had all its dead letters.
+        stage.wait("the message to be settled", lambda: _is_settled(stage))
+    elif kind != "deleted":
+        resource = expect.settled(stack, cast.name, "Failed")
     letters = dead_letters(stage, cast.body, code, stage_name, cast.cell.letters)
     again = f" (+{len(letters) - 1} with its message id)" if len(letters) > 1 else ""
     if kind == "garbage":
@@ -104,8 +110,7 @@ def _failed(stage: Stage, cast: "Cast", code: str, stage_name: str) -> str:
         assert stack.resource(cast.name) is None
         # What was announced before stays announced.
         stack.messages("M0_RESULTS_QUEUE", lambda m: m.process_id == cast.process_id, take=True)
-    else:
-        resource = expect.settled(stack, cast.name, "Failed")
+    if resource is not None:
         assert resource["status"]["failure"]["code"] == code, resource["status"]
         assert stack.rows(cast.process_id) == []
         assert stack.keys(expect.BUCKET, f"processed/{cast.process_id}/") == []
@@ -113,6 +118,11 @@ def _failed(stage: Stage, cast: "Cast", code: str, stage_name: str) -> str:
     # A request that was never good was never queued.
     assert said == (["FAILED"] if kind == "invalid" else ["QUEUED", "FAILED"]), said
     return f"dead letter {code}{again}, FAILED told"
+
+
+def _is_settled(stage: Stage) -> bool:
+    queues = rabbitmqctl(stage, "list_queues name messages").split()
+    return queues[queues.index("M0_PRIORITY_QUEUE") + 1] == "0"
 
 
 def dead_letters(stage: Stage, body: bytes, code: str, at: str, most: int) -> list[Message]:

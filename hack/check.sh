@@ -20,10 +20,10 @@ python3 hack/cluster tools
 step format $bin/ruff format --check .
 step lint $bin/ruff check .
 step types $bin/mypy contract wire operator chunker-job hack/devstack.py hack/demo.py hack/generate.py \
-    hack/bench hack/bench_media.py
+    hack/bench hack/bench_media.py hack/crash/m0_crash.py
 step "types (cluster tools)" $bin/mypy hack/cluster
 step "types (dev stack)" $bin/mypy hack/dev-stack/backend hack/dev-stack/bin
-step "types (tests)" env MYPYPATH=tests:tests/e2e $bin/mypy tests/fakes tests/e2e \
+step "types (tests)" env MYPYPATH=tests:tests/e2e $bin/mypy tests/fakes tests/e2e tests/chaos \
     tests/simulation tests/unit/backend tests/unit/charts tests/unit/contract tests/unit/simulation \
     tests/unit/wire
 step "import layers" $bin/lint-imports --no-logo

@@ -22,6 +22,7 @@ from m0_contract.chunk import ChunkMessage, Progress
 from m0_contract.errors import ErrorCode
 from m0_contract.keys import ObjectUrl, cache_url, chunk_filename, chunk_url
 from m0_contract.request import VideoRequest
+from m0_wire import crash
 
 from m0_chunker.adapters.announcer import Announcer
 from m0_chunker.adapters.database import Database
@@ -178,6 +179,7 @@ class Pipeline:
             try:
                 for chunk in chunks:
                     self._pulse = None
+                    crash.point("chunk.cut")
                     take(chunk)
                     self.check_stop()
             finally:
@@ -225,8 +227,10 @@ class Pipeline:
         cache_info = self._cache_info(chunk)
         with closing(chunk.body) as body, _naming(chunk.chunk_id):
             store.put(persistent, body, info)
+            crash.point("chunk.persistent-stored")
             if not store.copy(persistent, cached, cache_info):
                 store.put(cached, body, cache_info)
+            crash.point("chunk.cached")
 
     def _restore(self, chunk: StoredChunk, *, keep: bool) -> None:
         """The cached object of a chunk whose persistent one is there already.
@@ -294,7 +298,9 @@ class Pipeline:
         message = self._build_message(chunk)
         with _naming(chunk.chunk_id):
             await self._database.record(message)
+            crash.point("chunk.recorded")
             await self._announcer.announce(message)
+            crash.point("chunk.announced")
         await self._count(chunk)
 
     def _build_message(self, chunk: Chunk | StoredChunk) -> ChunkMessage:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from m0_contract.errors import ErrorCode, Stage
 from m0_contract.request import RequestError, VideoRequest, parse_request
 from m0_contract.resource import Rejection
+from m0_wire import crash
 
 from m0_operator.domain.arrival import (
     Verdict,
@@ -136,6 +137,7 @@ class Intake:
         delivery = self._aside.find_due() or await self._fetch()
         if delivery is None:
             return False
+        crash.point("intake.taken")
         try:
             taken = await self._take(delivery)
         except Exception as error:
@@ -154,6 +156,7 @@ class Intake:
             raise
         self._aside.let_go(delivery)
         await delivery.ack()
+        crash.point("intake.acked")
         if taken.uid:
             self._acknowledged.add(taken.uid)
         logger.info("Request taken", extra={"result": taken.result, "priority": delivery.priority})
@@ -223,6 +226,7 @@ class Intake:
             except AlreadyExistsError:
                 raw = await self._resources.fetch_resource(name)
             else:
+                crash.point("intake.created", name)
                 self._slots.observe(created)
                 self._wake(name)
                 return Taken("created", created.uid)
@@ -252,6 +256,7 @@ class Intake:
         """Wait until a finished resource has gone, so that a new one can take its name."""
         if verdict == "replace":
             await self._resources.delete_resource(existing.name, existing.uid)
+            crash.point("intake.replacing", existing.name)
         waited_s = 0.0
         while waited_s < GONE_TIMEOUT_S:
             self._wake(existing.name)
@@ -300,6 +305,7 @@ class Intake:
             priority=delivery.priority,
             message_id=build_refusal_id(delivery.body, original, delivery.message_id),
         )
+        crash.point("intake.refused")
         logger.warning(
             "Request refused",
             extra={"process_id": process_id, "code": code.value, "reason": message},

@@ -47,6 +47,8 @@ class Surroundings:
             image="c:1",
             backoff_limit=plan.backoff_limit,
             active_deadline_seconds=plan.deadline_s,
+            resources={"limits": {"memory": "1Gi"}},
+            memory_cap=world.rng.choice((None, "1Gi", "3Gi")),
             ttl_seconds_after_finished=world.rng.choice(TTL_S),
         )
         self.settings = OperatorSettings(
@@ -54,6 +56,7 @@ class Surroundings:
             namespace="m0",
             graphql_url="http://simulated" if plan.backend else "",
             max_active_jobs=plan.limit,
+            finished_ttl_hours=world.rng.choice((None, None, None, 0.01)),
             handed_over_status=plan.handed_over,
             resync_s=plan.resync_s,
             job_template_file=Path("/simulated"),

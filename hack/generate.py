@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from chart_readme import build_readme
+from chart_schema import build_schema
 from m0_contract.errors import ERRORS, ErrorCode, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,6 +74,11 @@ CAUSES: tuple[tuple[str, ErrorCode], ...] = (
     ("the results queue is missing", ErrorCode.PUBLISH_UNROUTABLE),
     ("the broker is away while a film is cut, after all tries", ErrorCode.BROKER_UNREACHABLE),
     ("a setting of the deployment makes no sense", ErrorCode.BAD_CONFIGURATION),
+    (
+        "the secret of `secrets.source` is missing, forbidden or malformed",
+        ErrorCode.BAD_CONFIGURATION,
+    ),
+    ("the service of `secrets.source` is away, after all tries", ErrorCode.SECRETS_UNREACHABLE),
     ("killed for memory, the last time with `chunker.memoryCap`", ErrorCode.OUT_OF_MEMORY),
     ("the Job's deadline passed", ErrorCode.DEADLINE_EXCEEDED),
     ("the deadline passed and the image could not be pulled", ErrorCode.IMAGE_PULL),
@@ -130,8 +137,24 @@ def crd() -> str:
     return (ROOT / "crds/videochunkjobs.yaml").read_text()
 
 
+CHART = ROOT / "charts" / "m0-operator"
+
+
+def chart_schema() -> str:
+    """The chart's values.schema.json, from its commented values.yaml."""
+    title = "Values of m0-operator"
+    return build_schema(CHART / "values.yaml", title, ["image", "chunker", "rabbitmq"])
+
+
+def chart_readme() -> str:
+    """The chart's README.md, likewise."""
+    return build_readme(CHART / "values.yaml", ROOT / "hack" / "chart_readme_head.md")
+
+
 GENERATED: dict[str, Callable[[], str]] = {
+    "charts/m0-operator/README.md": chart_readme,
     "charts/m0-operator/files/videochunkjobs.yaml": crd,
+    "charts/m0-operator/values.schema.json": chart_schema,
     "docs/failures.md": failures,
 }
 """File, relative to the repository → what must be in it."""

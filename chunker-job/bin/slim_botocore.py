@@ -12,8 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-KEPT = frozenset({"s3", "sts", "sso", "oidc", "portal.sso", "signin", "s3-control"})
-"""Endpoint prefixes of S3 and of the services that credentials come from."""
+KEPT = frozenset(
+    {"s3", "secretsmanager", "sts", "sso", "oidc", "portal.sso", "signin", "s3-control"}
+)
+"""Endpoint prefixes of S3, Secrets Manager and the services that credentials come from."""
 
 
 def without_documentation(node: Any) -> Any:

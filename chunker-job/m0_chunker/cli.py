@@ -49,13 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--request", type=Path, required=True, help="the request, JSON; see docs for its fields"
     )
     values = parser.parse_args(arguments)
+    unread = _load_secrets()
     try:
         settings = Settings.from_environment()
     except ValidationError as error:
         parser.error(f"environment: {_setting_problems(error)}")
     signal.signal(signal.SIGTERM, lambda *_: _leave_early(settings))
     set_up_logs(attempt=settings.attempt, resource=settings.resource)
-    code = _run(settings, values.request)
+    code = _run(settings, values.request) if unread is None else _fail(settings, unread)
     sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: that would wait for threads that are inside a stalled request. All that
@@ -63,10 +64,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os._exit(code)
 
 
+def _load_secrets() -> ChunkerError | None:
+    """Before the settings are read; what is wrong is told only when they have been."""
+    if not os.environ.get("M0_SECRETS_SOURCE"):
+        return None
+    # Imported late: films whose credentials are in the environment don't pay for it.
+    from m0_wire.errors import SecretsError, SecretsUnavailableError  # noqa: PLC0415
+    from m0_wire.secrets import load_secrets  # noqa: PLC0415
+
+    # A container's first process that has no handler does not end at all, until it is killed.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(ExitCode.DISRUPTED))
+    try:
+        load_secrets()
+    except SecretsError as error:
+        lost = isinstance(error, SecretsUnavailableError)
+        code = ErrorCode.SECRETS_UNREACHABLE if lost else ErrorCode.BAD_CONFIGURATION
+        return ChunkerError(code, str(error))
+    return None
+
+
 def _sweep(arguments: Sequence[str]) -> NoReturn:
     from m0_chunker.sweep import sweep  # noqa: PLC0415 - films don't pay for it
 
     set_up_logs()
+    unread = _load_secrets()
+    if unread is not None:
+        sys.stderr.write(f"m0-chunker sweep: {unread}\n")
+        sys.exit(unread.exit_code)
     try:
         settings = Settings.from_environment()
     except ValidationError as error:
@@ -103,6 +127,14 @@ def _run(settings: Settings, path: Path) -> int:
     _leave_outcome(settings, outcome)
     _say_end(outcome, time.monotonic() - started)
     return int(code)
+
+
+def _fail(settings: Settings, error: ChunkerError) -> int:
+    """End before there was anything to do."""
+    outcome = Outcome(failure=error.to_failure())
+    _leave_outcome(settings, outcome)
+    _say_end(outcome, 0)
+    return int(error.exit_code)
 
 
 def _unforeseen(error: Exception) -> ChunkerError:

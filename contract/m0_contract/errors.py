@@ -55,6 +55,7 @@ class ErrorCode(StrEnum):
     PUBLISH_UNROUTABLE = "PUBLISH_UNROUTABLE"
     BROKER_UNREACHABLE = "BROKER_UNREACHABLE"
     BAD_CONFIGURATION = "BAD_CONFIGURATION"
+    SECRETS_UNREACHABLE = "SECRETS_UNREACHABLE"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     IMAGE_PULL = "IMAGE_PULL"
@@ -155,6 +156,9 @@ ERRORS: dict[ErrorCode, ErrorEntry] = {
     ),
     ErrorCode.BAD_CONFIGURATION: ErrorEntry(
         Stage.JOB, _P, "Correct the named setting of the deployment."
+    ),
+    ErrorCode.SECRETS_UNREACHABLE: ErrorEntry(
+        Stage.JOB, _T, "Check that the service that secrets.source names can be reached."
     ),
     ErrorCode.OUT_OF_MEMORY: ErrorEntry(
         Stage.JOB, _T, "Raise chunker.memoryCap: each run had more memory, the last one all of it."

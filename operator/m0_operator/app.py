@@ -1,5 +1,6 @@
 """The composition root of the operator: builds everything, runs it, ends it in order."""
 
+import argparse
 import asyncio
 import logging
 import os
@@ -15,12 +16,12 @@ from typing import Any
 import kopf
 from m0_contract.resource import KIND
 from m0_wire.backend import Backend, load_documents
-from pydantic import ValidationError
 
 from m0_operator.adapters.backend import GraphqlReporter
 from m0_operator.adapters.broker import AmqpInbox, AmqpPublisher, QueueSpec
 from m0_operator.adapters.cluster import KubernetesCluster
 from m0_operator.adapters.queue_kind import say_priorities
+from m0_operator.check import check
 from m0_operator.domain.actions import Policy
 from m0_operator.domain.job_template import read_job_template
 from m0_operator.errors import DeafError, LeadershipLostError
@@ -38,7 +39,7 @@ from m0_operator.services.reporting import Reporting
 from m0_operator.services.resync import JOB, RESOURCE, Resync
 from m0_operator.services.slots import Slots
 from m0_operator.services.workqueue import WorkQueue
-from m0_operator.settings import OperatorSettings, explain
+from m0_operator.settings import OperatorSettings, load_settings
 
 logger = logging.getLogger(__name__)
 
@@ -295,11 +296,14 @@ async def run(settings: OperatorSettings) -> None:
 
 def main() -> None:
     """The program `m0-operator`."""
-    load: Callable[[], OperatorSettings] = OperatorSettings  # type: ignore[assignment]
-    try:
-        settings = load()
-    except ValidationError as error:
-        sys.exit(f"m0-operator: bad settings: {explain(error)}")
+    parser = argparse.ArgumentParser(prog="m0-operator", description="M0's operator.")
+    parser.add_argument(
+        "--check", action="store_true", help="only see whether all that it needs can be reached"
+    )
+    only_check = parser.parse_args().check
+    settings = load_settings("m0-operator", OperatorSettings)
+    if only_check:
+        sys.exit(asyncio.run(check(settings)))
     configure_logging(settings.log_level, settings.log_format)
     try:
         asyncio.run(run(settings))

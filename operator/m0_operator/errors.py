@@ -6,6 +6,7 @@ OperatorError
 │   └── AlreadyExistsError    409 on a create: the object is there
 ├── ClusterNotFoundError      404 on a write: the object is gone
 ├── WorkTimeoutError          one resource took too long: try again
+├── ClusterExpiredError       410: too long ago, the cluster has forgotten it; read anew
 ├── LeadershipLostError       the Lease is another's: end the process
 ├── DeafError                 the watches tell nothing: end the process
 └── ClusterRejectedError      400, 413, 422, too large for etcd: the same object is refused again
@@ -41,6 +42,10 @@ class ClusterNotFoundError(OperatorError):
     """The object to be changed is gone."""
 
 
+class ClusterExpiredError(OperatorError):
+    """The state of the cluster that was asked for is too old."""
+
+
 class ClusterRejectedError(OperatorError):
     """The Kubernetes API refuses this object for good."""
 
@@ -62,6 +67,7 @@ TRY_AGAIN = (
     ClusterConflictError,
     ClusterNotFoundError,
     WorkTimeoutError,
+    ClusterExpiredError,
     BrokerUnavailableError,
     UnroutableError,
     BackendUnavailableError,
@@ -81,6 +87,8 @@ def error_from_status(status: int, method: str, text: str) -> OperatorError:
         return ClusterNotFoundError(text)
     if status == 409:
         return AlreadyExistsError(text) if method == "POST" else ClusterConflictError(text)
+    if status == 410:
+        return ClusterExpiredError(text)
     # etcd's own limit comes as a 500, though no later try can help.
     if status in {400, 413, 422} or "request is too large" in text:
         return ClusterRejectedError(text)

@@ -1,9 +1,12 @@
 """The deployment's settings, read once from the environment at the entry point."""
 
+import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from m0_contract.chunk import DEADLETTER_QUEUE, PRIORITY_QUEUE, PROGRESS_QUEUE, RESULTS_QUEUE
+from m0_wire.errors import SecretsError
+from m0_wire.secrets import load_secrets
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -70,14 +73,60 @@ class GatewaySettings(QueueSettings):
     """The gateway's settings.
 
     Attributes:
-        gateway_host: address to listen on.
+        gateway_host: address to listen on. A pod listens on all; by itself it is open to this
+            machine only.
         gateway_port: fixed by the contract.
         publish_timeout_s: bound on the broker's confirmation, seconds.
+        gateway_auth: `token` wants a bearer token with each request, `none` wants none, `auto` is
+            `token` where there are tokens and `none` on a loopback address.
+        gateway_tokens: tokens, separated by blanks or lines; each may do everything.
+        gateway_read_tokens: tokens that may only look.
+        gateway_tokens_file: a file with tokens, or a directory of such files, as a Secret is
+            mounted; tokens of a file whose name begins with `read` may only look. It is read
+            again and again: tokens can be rotated without a restart.
+        gateway_cors_origins: web pages from these origins may use it, separated by commas.
+        gateway_jobs: serve the videos' endpoints, which read the Kubernetes API.
+        gateway_streams: event streams at once.
+        gateway_drain_s: goes on serving for so long after it was told to end, seconds, since
+            others learn late that it does.
+        gateway_dead_letters: serve the dead letters' endpoints.
+        namespace: the videos'.
+        deadletter_queue: failed requests are there.
     """
 
-    gateway_host: str = "0.0.0.0"  # noqa: S104 - a pod listens on its pod's address
-    gateway_port: int = 9000
+    gateway_host: str = "127.0.0.1"
+    gateway_port: int = Field(default=9000, ge=0, le=65535)
     publish_timeout_s: float = Field(default=5, gt=0)
+    gateway_auth: Literal["auto", "token", "none"] = "auto"
+    gateway_tokens: SecretStr = SecretStr("")
+    gateway_read_tokens: SecretStr = SecretStr("")
+    gateway_tokens_file: Path | None = None
+    gateway_cors_origins: str = ""
+    gateway_jobs: bool = True
+    gateway_streams: int = Field(default=100, ge=1)
+    gateway_drain_s: float = Field(default=5, ge=0)
+    gateway_dead_letters: bool = True
+    namespace: str = "default"
+    deadletter_queue: str = DEADLETTER_QUEUE
+
+
+Loaded = TypeVar("Loaded", bound=QueueSettings)
+
+
+def load_settings(program: str, model: type[Loaded]) -> Loaded:
+    """Read secrets and environment at a program's start.
+
+    Raises:
+        SystemExit: says what is wrong, without any value.
+    """
+    try:
+        load_secrets()
+        # The environment gives what has no default; mypy knows only of arguments.
+        return model()  # type: ignore[call-arg,unused-ignore]
+    except SecretsError as error:
+        sys.exit(f"{program}: {error}")
+    except ValidationError as error:
+        sys.exit(f"{program}: bad settings: {explain(error)}")
 
 
 def explain(error: ValidationError) -> str:

@@ -69,6 +69,17 @@ class Backend:
             BackendRejectedError: the backend answered with an error: the same call fails again.
             BackendUnavailableError: no usable answer: worth trying again.
         """
+        await self._execute(name, GraphQLRequest(self._documents[name], variable_values=variables))
+
+    async def look(self) -> None:
+        """Only see whether it answers GraphQL to us; changes nothing.
+
+        Raises:
+            BackendRejectedError, BackendUnavailableError: as `mutate` says.
+        """
+        await self._execute("asking its type", gql("{ __typename }"))
+
+    async def _execute(self, name: str, request: GraphQLRequest) -> None:
         refused: list[Exception] = []
 
         async def trace(event: str, _: Mapping[str, Any]) -> None:
@@ -86,7 +97,6 @@ class Backend:
             # Before gql looks at it: the one table decides, and gql only carries its verdict out.
             check_answer(name, response.status_code, await response.aread())
 
-        request = GraphQLRequest(self._documents[name], variable_values=variables)
         transport = HTTPXAsyncTransport(
             url=self._url,
             headers=self._headers,

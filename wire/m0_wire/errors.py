@@ -5,6 +5,9 @@ WireError
 ├── UnroutableError          confirmed, but no queue took it: the queue is missing
 ├── BackendUnavailableError  no answer, 429 or 5xx: try again
 └── BackendRejectedError     the backend said no: trying again gives the same
+
+SecretsError                 at a program's start, so that nothing goes on after it
+└── SecretsUnavailableError  no answer: the next start may have one
 """
 
 
@@ -26,3 +29,11 @@ class BackendUnavailableError(WireError):
 
 class BackendRejectedError(WireError):
     """The GraphQL backend refused the mutation."""
+
+
+class SecretsError(Exception):
+    """There are no credentials; the message names no value."""
+
+
+class SecretsUnavailableError(SecretsError):
+    """The service that has them could not answer."""

@@ -7,6 +7,8 @@ patch type by themselves and parse answers into models that nothing here needs.
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -33,11 +35,13 @@ _JSON = "application/json"
 class KubernetesCluster:
     """One namespace of a cluster. Use as an async context manager."""
 
-    def __init__(self, namespace: str, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, namespace: str, *, timeout_s: float = 10.0, connections: int = 100) -> None:
         """Args:
         namespace: all requests stay in it.
         timeout_s: bound on each request, seconds.
+        connections: at most so many at once; a watch holds one.
         """
+        self._connections = connections
         self._namespace = namespace
         self._timeout_s = timeout_s
         self._api: client.ApiClient | None = None
@@ -54,6 +58,7 @@ class KubernetesCluster:
             config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        configuration.connection_pool_maxsize = self._connections
         self._api = client.ApiClient(configuration)
         return self
 
@@ -233,24 +238,54 @@ class KubernetesCluster:
         Raises:
             OperatorError: as `errors.error_from_status` maps the answer.
         """
+        with translated():
+            response = await self._call(
+                method,
+                path,
+                query=query,
+                timeout_s=self._timeout_s,
+                body=body,
+                content_type=content_type,
+            )
+            data = await response.read()
+        return read_answer(response.status, method, data)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: list[tuple[str, str]] | None,
+        timeout_s: float,
+        body: dict[str, Any] | None = None,
+        content_type: str = _JSON,
+    ) -> Any:
+        """The answer's head; its body is still to be read."""
         if self._api is None:
             raise ClusterUnavailableError("not connected")
-        headers = {"Accept": _JSON, "Content-Type": content_type}
-        try:
-            parameters = await self._api.param_serialize(
-                method=method,
-                resource_path=path,
-                query_params=query or [],
-                header_params=headers,
-                body=body,
-                auth_settings=["BearerToken"],
-            )
-            response = await self._api.call_api(*parameters, _request_timeout=self._timeout_s)
-            data = await response.read()  # type: ignore[no-untyped-call]
-        except (aiohttp.ClientError, OSError, TimeoutError, client.ApiException) as error:
-            detail = str(error) or type(error).__name__
-            raise ClusterUnavailableError(f"Kubernetes API: {detail}") from error
-        return _read_answer(response.status, method, data)
+        parameters = await self._api.param_serialize(
+            method=method,
+            resource_path=path,
+            query_params=query or [],
+            header_params={"Accept": _JSON, "Content-Type": content_type},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        return await self._api.call_api(*parameters, _request_timeout=timeout_s)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """The API's silence as an error of this program.
+
+    Raises:
+        ClusterUnavailableError: no answer.
+    """
+    try:
+        yield
+    except (aiohttp.ClientError, OSError, TimeoutError, client.ApiException) as error:
+        detail = str(error) or type(error).__name__
+        raise ClusterUnavailableError(f"Kubernetes API: {detail}") from error
 
 
 def _read_lease(raw: dict[str, Any]) -> LeaseRecord:
@@ -262,7 +297,8 @@ def _read_lease(raw: dict[str, Any]) -> LeaseRecord:
     )
 
 
-def _read_answer(status: int, method: str, data: bytes) -> dict[str, Any]:
+def read_answer(status: int, method: str, data: bytes) -> dict[str, Any]:
+    """The answer's JSON; an OperatorError when it is a refusal."""
     try:
         answer = json.loads(data)
     except ValueError:

@@ -17,6 +17,7 @@ from m0_contract.resource import (
 
 from m0_operator.domain.job_template import JobTemplate
 from m0_operator.domain.observed import CONTAINER, Resource
+from m0_operator.domain.restricted import CONTAINER_SECURITY
 
 USER = 10001
 SCRATCH = "/scratch"
@@ -142,6 +143,8 @@ def _pod_spec(
         "serviceAccountName": template.service_account_name,
     }
     return {
+        # Ours comes last, and wins.
+        **_overlay(template),
         **{key: copy.deepcopy(value) for key, value in optional.items() if value},
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": GRACE_S,
@@ -161,6 +164,14 @@ def _pod_spec(
             *copy.deepcopy(template.extra_volumes),
         ],
     }
+
+
+def _overlay(template: JobTemplate) -> dict[str, Any]:
+    overlay = template.pod_overlay.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    for container in overlay.get("initContainers", ()):
+        own = container.get("securityContext") or {}
+        container["securityContext"] = {**copy.deepcopy(CONTAINER_SECURITY), **own}
+    return overlay
 
 
 def _resources(template: JobTemplate, memory: str | None) -> dict[str, Any]:
@@ -201,11 +212,7 @@ def _container(
             *({"name": name, "value": value} for name, value in own.items()),
         ],
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": copy.deepcopy(CONTAINER_SECURITY),
         "volumeMounts": [
             {"name": "scratch", "mountPath": SCRATCH},
             {"name": "request", "mountPath": REQUEST_DIR, "readOnly": True},

@@ -1,5 +1,6 @@
 """What a deployment says about its Jobs: read from the file that the chart renders."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -7,6 +8,39 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from m0_operator.domain.memory import parse_memory
+from m0_operator.domain.observed import CONTAINER
+from m0_operator.domain.restricted import container_complaints, volume_complaints
+
+_STRICT = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class PodOverlay(BaseModel):
+    """What else the pod spec is to have; nothing of it can weaken what we set ourselves.
+
+    Attributes:
+        init_containers: Kubernetes Containers; with `restartPolicy: Always` they are sidecars.
+    """
+
+    model_config = _STRICT
+
+    dns_config: dict[str, Any] | None = None
+    # Not ClusterFirstWithHostNet: no pod of ours is on the host's network.
+    dns_policy: Literal["ClusterFirst", "Default", "None"] | None = None
+    host_aliases: tuple[dict[str, Any], ...] = ()
+    init_containers: tuple[dict[str, Any], ...] = ()
+    runtime_class_name: str | None = None
+    scheduler_name: str | None = None
+    topology_spread_constraints: tuple[dict[str, Any], ...] = ()
+
+    @model_validator(mode="after")
+    def _check_containers(self) -> Self:
+        names = [container.get("name") for container in self.init_containers]
+        if CONTAINER in names:
+            raise ValueError(f"initContainers: {CONTAINER} is the name of our own container")
+        _refuse(
+            text for container in self.init_containers for text in container_complaints(container)
+        )
+        return self
 
 
 class JobTemplate(BaseModel):
@@ -22,11 +56,10 @@ class JobTemplate(BaseModel):
         active_deadline_seconds: bound on a batch Job's life; live ones have none.
         ttl_seconds_after_finished: how long a Job stays after its end is recorded.
         env: Kubernetes EnvVar objects.
+        pod_overlay: what else the pods are to have.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True
-    )
+    model_config = _STRICT
 
     image: str = Field(min_length=1)
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
@@ -49,6 +82,7 @@ class JobTemplate(BaseModel):
     pod_annotations: dict[str, str] = Field(default_factory=dict)
     extra_volumes: tuple[dict[str, Any], ...] = ()
     extra_volume_mounts: tuple[dict[str, Any], ...] = ()
+    pod_overlay: PodOverlay = Field(default_factory=PodOverlay)
 
     @property
     def memory_limit(self) -> str | None:
@@ -62,6 +96,17 @@ class JobTemplate(BaseModel):
             if quantity is not None:
                 parse_memory(quantity)
         return self
+
+    @model_validator(mode="after")
+    def _check_volumes(self) -> Self:
+        _refuse(text for volume in self.extra_volumes for text in volume_complaints(volume))
+        return self
+
+
+def _refuse(complaints: Iterable[str]) -> None:
+    said = list(complaints)
+    if said:
+        raise ValueError(f"less than Pod Security 'restricted': {'; '.join(said)}")
 
 
 def read_job_template(path: Path) -> JobTemplate:

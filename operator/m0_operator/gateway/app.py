@@ -1,32 +1,37 @@
 """The REST door, port 9000: a request is on the queue before it is answered.
 
-It keeps serving while the broker is away, and says so. It knows nothing of Kubernetes.
+Queueing needs the broker only. What else there is, videos and dead letters, is looked up where
+it is; that the Kubernetes API or the broker is away is said, and ends nothing.
 """
 
-import asyncio
 import logging
-import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from m0_contract.errors import ErrorCode
-from m0_contract.request import MAX_BODY_BYTES, RequestError
 from m0_wire.errors import WireError
-from pydantic import ValidationError
-from starlette.requests import ClientDisconnect
+from starlette.middleware.cors import CORSMiddleware
 
-from m0_operator.gateway.publisher import QueuePublisher
-from m0_operator.gateway.submission import Submission, parse_submission
-from m0_operator.logs import configure_logging
-from m0_operator.settings import GatewaySettings, explain
+from m0_operator.gateway import examples, letter_routes, video_routes
+from m0_operator.gateway.auth import Tokens
+from m0_operator.gateway.bodies import read_body, read_submission
+from m0_operator.gateway.examples import answer
+from m0_operator.gateway.models import Alive, Health, Queued
+from m0_operator.gateway.openapi import API_VERSION, DESCRIPTION, describe, problems, request_body
+from m0_operator.gateway.problems import RETRY_AFTER_S, ProblemError, add_handlers
+from m0_operator.gateway.shell import Shell
+from m0_operator.gateway.streams import Streams
+from m0_operator.gateway.submission import Submission
+from m0_operator.services.dead_letters import DeadLetterBox
+from m0_operator.services.jobs import Videos
 
 logger = logging.getLogger(__name__)
 
-RETRY_AFTER_S = 5
+_CORS_HEADERS = ("Authorization", "Content-Type", "Last-Event-ID")
 
 
 class Publisher(Protocol):
@@ -45,56 +50,119 @@ class Publisher(Protocol):
         ...
 
 
-def build_app(publisher: Publisher) -> FastAPI:
-    """The application over a publisher."""
+class Probe(Protocol):
+    """Something that is looked at for `/health` alone."""
+
+    async def check(self) -> Mapping[str, str]:
+        """What it depends on, each `ok` or what is wrong; soon, and never raises."""
+        ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """What there is besides the queue.
+
+    Attributes:
+        videos: serve their endpoints.
+        letters: serve the dead letters' endpoints.
+        tokens: None when everybody may do everything.
+        origins: web pages that may use it.
+        probe: what else `/health` is to tell of.
+    """
+
+    videos: Videos | None = None
+    letters: DeadLetterBox | None = None
+    tokens: Tokens | None = None
+    origins: tuple[str, ...] = ()
+    streams: Streams = field(default_factory=Streams)
+    probe: Probe | None = None
+
+
+def build_app(publisher: Publisher, options: Options | None = None) -> FastAPI:
+    """The application over a publisher and whatever else there is."""
+    options = options or Options()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         await publisher.close()
 
-    app = FastAPI(title="M0", lifespan=lifespan)
+    # No pages for people: they would load scripts from elsewhere.
+    app = FastAPI(
+        title="M0",
+        version=API_VERSION,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    add_handlers(app)
+    _add_queue(app, publisher)
+    if options.videos is not None:
+        app.include_router(video_routes.build_router(options.videos, options.streams))
+    if options.letters is not None:
+        app.include_router(letter_routes.build_router(options.letters))
+    _add_health(app, publisher, options)
+    app.add_middleware(Shell, tokens=options.tokens, draining=options.streams.is_draining)
+    if options.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=options.origins,
+            allow_methods=("GET", "POST", "DELETE"),
+            allow_headers=_CORS_HEADERS,
+            expose_headers=("Retry-After",),
+        )
+    describe(app, guarded=options.tokens is not None)
+    return app
 
-    @app.post("/api/v1/process_video")
+
+def _add_queue(app: FastAPI, publisher: Publisher) -> None:
+    @app.post(
+        "/api/v1/process_video",
+        response_model=Queued,
+        responses={
+            200: answer("The broker has it.", examples.QUEUED),
+            **problems(400, 408, 413, 422, 503),
+        },
+        openapi_extra=request_body(required=True),
+        tags=["videos"],
+    )
     async def process_video(request: Request) -> JSONResponse:
-        """Queue one video."""
-        try:
-            body = await _read_body(request)
-        except ClientDisconnect:
-            # Nobody is there to read it; without an answer the server would call it a bug.
-            return JSONResponse({"detail": "The request broke off."}, status_code=400)
-        if body is None:
-            return _refuse_size()
-        try:
-            submission = parse_submission(body)
-        except RequestError as error:
-            if error.code is ErrorCode.REQUEST_TOO_LARGE:
-                return _refuse_size()
-            return JSONResponse(
-                {"detail": build_details(error), "code": error.code.value}, status_code=422
-            )
-        return await _queue(publisher, submission)
+        """Queue one video. The same request again does no harm: it is run once."""
+        return await _queue(publisher, read_submission(await read_body(request)))
 
-    @app.get("/health")
+
+def _add_health(app: FastAPI, publisher: Publisher, options: Options) -> None:
+    tags: list[Any] = ["health"]
+
+    @app.get("/health", response_model=Health, responses=problems(), tags=tags)
     async def health() -> JSONResponse:
         """The service and what it depends on; 200 as long as it can answer."""
         checks = dict(await publisher.check())
+        if options.probe is not None:
+            checks |= await options.probe.check()
         well = all(value == "ok" for value in checks.values())
         return JSONResponse({"status": "ok" if well else "degraded", "dependencies": checks})
 
-    @app.get("/livez")
+    @app.get("/livez", response_model=Alive, tags=tags)
     async def livez() -> JSONResponse:
         """Whether the process answers."""
         return JSONResponse({"status": "ok"})
 
-    @app.get("/readyz")
+    @app.get(
+        "/readyz",
+        response_model=dict[str, str],
+        responses={503: {"model": dict[str, str], "description": "It would not."}},
+        tags=tags,
+    )
     async def readyz() -> JSONResponse:
         """Whether a request would be taken now."""
         checks = dict(await publisher.check())
+        if options.streams.is_draining():
+            checks["gateway"] = "ending"
         well = all(value == "ok" for value in checks.values())
         return JSONResponse(checks, status_code=200 if well else 503)
-
-    return app
 
 
 async def _queue(publisher: Publisher, submission: Submission) -> JSONResponse:
@@ -106,9 +174,9 @@ async def _queue(publisher: Publisher, submission: Submission) -> JSONResponse:
         # The error names the queue and the broker's host: that is for the log, not for a caller.
         # Without a confirmation nobody knows; the same request is never run twice.
         text = "The queue has not confirmed the request. Send it again: it is never run twice."
-        return JSONResponse(
-            {"detail": text}, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)}
-        )
+        raise ProblemError(
+            503, ErrorCode.BROKER_UNREACHABLE, text, retry_after_s=RETRY_AFTER_S
+        ) from error
     logger.info("Request queued", extra={"process_id": process_id, "priority": submission.priority})
     return JSONResponse(
         {
@@ -117,59 +185,3 @@ async def _queue(publisher: Publisher, submission: Submission) -> JSONResponse:
             "message": f"The video is queued with priority {submission.priority}.",
         }
     )
-
-
-async def _read_body(request: Request) -> bytes | None:
-    """The body, or None as soon as it is clear that it is too large."""
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY_BYTES:
-            return None
-    return bytes(body)
-
-
-def _refuse_size() -> JSONResponse:
-    text = f"The request is too large: at most {MAX_BODY_BYTES} bytes are taken."
-    return JSONResponse(
-        {"detail": text, "code": ErrorCode.REQUEST_TOO_LARGE.value}, status_code=413
-    )
-
-
-def build_details(error: RequestError) -> list[dict[str, Any]]:
-    """One entry for each bad field, in FastAPI's habit."""
-    if not error.fields:
-        kind = "json_invalid" if error.code is ErrorCode.INVALID_JSON else "value_error"
-        return [{"loc": ["body"], "msg": str(error), "type": kind}]
-    return [
-        {
-            "loc": ["body", *name.split(".")] if name else ["body"],
-            "msg": text,
-            "type": "missing" if text == "is missing" else "value_error",
-        }
-        for name, text in error.fields
-    ]
-
-
-def main() -> None:
-    """The program `m0-gateway`."""
-    load: Callable[[], GatewaySettings] = GatewaySettings  # type: ignore[assignment]
-    try:
-        settings = load()
-    except ValidationError as error:
-        sys.exit(f"m0-gateway: bad settings: {explain(error)}")
-    configure_logging(settings.log_level, settings.log_format)
-    asyncio.run(_serve(settings))
-
-
-async def _serve(settings: GatewaySettings) -> None:
-    publisher = QueuePublisher(settings)
-    configuration = uvicorn.Config(
-        build_app(publisher),
-        host=settings.gateway_host,
-        port=settings.gateway_port,
-        log_config=None,
-        timeout_graceful_shutdown=10,
-    )
-    async with publisher.kept_connected():
-        await uvicorn.Server(configuration).serve()

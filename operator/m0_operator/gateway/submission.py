@@ -17,11 +17,13 @@ class Submission:
 
     Attributes:
         body: what is published: the posted bytes, or without `priority` if that was given.
+        priority_given: whether it was.
     """
 
     request: VideoRequest
     body: bytes
     priority: int
+    priority_given: bool = False
 
 
 def parse_submission(posted: bytes) -> Submission:
@@ -48,10 +50,11 @@ def parse_submission(posted: bytes) -> Submission:
         raise _refuse((*error.fields, *priority_problem)) from error
     if priority_problem:
         raise _refuse(priority_problem)
-    if document is not None and "priority" in (request.model_extra or {}):
+    given_too = document is not None and "priority" in (request.model_extra or {})
+    if given_too:
         body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
         request = parse_request(body)
-    return Submission(request, body, priority)
+    return Submission(request, body, priority, priority_given=given_too)
 
 
 def _refuse(fields: tuple[tuple[str, str], ...]) -> RequestError:

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[3]
 OPERATOR = ROOT / "charts" / "m0-operator"
 DEV_STACK = ROOT / "charts" / "m0-dev-stack"
 DEV_VALUES = ROOT / "hack" / "cluster" / "values-dev.yaml"
+GOLDEN = ROOT / "tests" / "data" / "charts"
 HELM = ROOT / ".m0" / "bin" / "helm"  # brought by `python3 hack/cluster tools`, or `up`
 
 Manifest = dict[str, Any]
@@ -42,12 +43,14 @@ def find(manifests: list[Manifest], kind: str, name: str | None = None) -> Manif
 
 
 def pods(manifests: list[Manifest]) -> list[tuple[str, Manifest]]:
-    """(name, pod spec) of every Deployment and CronJob."""
+    """(name, pod spec) of every Deployment, CronJob and Pod."""
     found = []
     for manifest in manifests:
         spec = manifest.get("spec", {})
         if manifest["kind"] == "CronJob":
             spec = spec["jobTemplate"]["spec"]
+        if manifest["kind"] == "Pod":
+            found.append((manifest["metadata"]["name"], spec))
         if manifest["kind"] in {"Deployment", "CronJob"}:
             found.append((manifest["metadata"]["name"], spec["template"]["spec"]))
     return found

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 REGIONS = ("us-east-1", "eu-central-1", "cn-north-1", "us-gov-west-1", "a-new-1")
-SERVICES = ("s3", "sts", "sso", "sso-oidc")
+SERVICES = ("s3", "secretsmanager", "sts", "sso", "sso-oidc")
 
 ASK = f"""
 import json, sys

@@ -158,3 +158,104 @@ def test_names_fit(name: str) -> None:
 def test_a_typo_in_the_template_is_an_error() -> None:
     with pytest.raises(ValueError, match="imagePulPolicy"):
         JobTemplate.model_validate_json(json.dumps({"image": "c", "imagePulPolicy": "Never"}))
+
+
+# --- what a deployment adds to the pods ---------------------------------------------------------
+
+OVERLAY = {
+    "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},
+    "dnsPolicy": "ClusterFirst",
+    "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["store"]}],
+    "initContainers": [
+        {"name": "warm", "image": "warm:1"},
+        {
+            "name": "proxy",
+            "image": "proxy:1",
+            "restartPolicy": "Always",
+            "securityContext": {"runAsUser": 1337, "readOnlyRootFilesystem": False},
+        },
+    ],
+    "runtimeClassName": "gvisor",
+    "schedulerName": "volcano",
+    "topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
+    ],
+}
+
+
+def overlaid(**changes: Any) -> dict[str, Any]:
+    template = JobTemplate.model_validate(FULL | {"podOverlay": OVERLAY | changes})
+    found = resource()
+    manifest = build_job(found, found.spec.to_request(), 1, template)
+    return manifest["spec"]["template"]["spec"]  # type: ignore[no-any-return]
+
+
+def test_the_overlay_is_as_reviewed() -> None:
+    check_golden("pod-overlay", overlaid())
+
+
+def test_an_overlay_changes_nothing_that_we_set() -> None:
+    found = resource()
+    template = JobTemplate.model_validate(FULL)
+    own = build_job(found, found.spec.to_request(), 1, template)["spec"]["template"]["spec"]
+    with_overlay = overlaid()
+    assert {name: with_overlay[name] for name in own} == own
+    assert with_overlay.keys() - own.keys() == OVERLAY.keys()
+
+
+def test_the_template_itself_is_left_alone() -> None:
+    template = JobTemplate.model_validate(FULL | {"podOverlay": OVERLAY})
+    found = resource()
+    build_job(found, found.spec.to_request(), 1, template)
+    assert template == JobTemplate.model_validate(FULL | {"podOverlay": OVERLAY})
+
+
+@pytest.mark.parametrize(
+    ("overlay", "complaint"),
+    [
+        ({"hostNetwork": True}, "hostNetwork"),
+        ({"serviceAccountName": "admin"}, "serviceAccountName"),
+        ({"securityContext": {}}, "securityContext"),
+        ({"containers": []}, "containers"),
+        ({"dnsPolicy": "ClusterFirstWithHostNet"}, "dnsPolicy"),
+        ({"initContainers": [{"name": "chunker"}]}, "our own container"),
+        ({"initContainers": [{"name": "a", "ports": [{"hostPort": 1}]}]}, "container a: hostPort"),
+    ],
+)
+def test_an_overlay_that_reaches_further_is_refused(
+    overlay: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        JobTemplate.model_validate(FULL | {"podOverlay": overlay})
+
+
+@pytest.mark.parametrize(
+    "security",
+    [
+        {"privileged": True},
+        {"allowPrivilegeEscalation": True},
+        {"allowPrivilegeEscalation": None},
+        {"runAsNonRoot": False},
+        {"runAsUser": 0},
+        {"procMount": "Unmasked"},
+        {"seLinuxOptions": {"type": "spc_t"}},
+        {"windowsOptions": {"hostProcess": True}},
+        {"seccompProfile": {"type": "Unconfined"}},
+        {"seccompProfile": None},
+        {"capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]}},
+        {"capabilities": {"drop": ["NET_RAW"]}},
+        {"capabilities": None},
+    ],
+    ids=str,
+)
+def test_an_init_container_with_less_security_is_refused(security: dict[str, Any]) -> None:
+    container = {"name": "a", "image": "a", "securityContext": security}
+    with pytest.raises(ValidationError, match=r"container a: securityContext\."):
+        JobTemplate.model_validate(FULL | {"podOverlay": {"initContainers": [container]}})
+
+
+@pytest.mark.parametrize("kind", ["hostPath", "nfs", "gitRepo"])
+def test_a_volume_of_a_forbidden_kind_is_refused(kind: str) -> None:
+    volume = {"name": "all", kind: {"path": "/"}}
+    with pytest.raises(ValidationError, match=f"volume all: {kind}"):
+        JobTemplate.model_validate(FULL | {"extraVolumes": [volume]})

@@ -28,6 +28,7 @@ def test_what_is_too_large_for_etcd_is_refused_again_however_often_it_is_tried()
         (404, "PATCH", errors.ClusterNotFoundError),
         (409, "POST", errors.AlreadyExistsError),
         (409, "PATCH", errors.ClusterConflictError),
+        (410, "GET", errors.ClusterExpiredError),
         (400, "POST", errors.ClusterRejectedError),
         (413, "POST", errors.ClusterRejectedError),
         (422, "POST", errors.ClusterRejectedError),

@@ -1,7 +1,8 @@
 """The REST door over a fake queue."""
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -11,31 +12,7 @@ from m0_operator.gateway.app import build_app
 from m0_wire.errors import BrokerUnavailableError, UnroutableError
 
 from .conftest import request_body
-
-
-class FakeQueue:
-    """Implements the gateway's `Publisher`."""
-
-    def __init__(self) -> None:
-        self.published: list[tuple[bytes, int]] = []
-        self.error: Exception | None = None
-
-    async def publish(
-        self,
-        body: bytes,
-        *,
-        headers: Mapping[str, Any],  # noqa: ARG002
-        priority: int,
-    ) -> None:
-        if self.error is not None:
-            raise self.error
-        self.published.append((body, priority))
-
-    async def check(self) -> Mapping[str, str]:
-        return {"rabbitmq": "unavailable" if self.error else "ok", "queue": "ok"}
-
-    async def close(self) -> None:
-        return
+from .doors import FakeQueue
 
 
 @pytest.fixture
@@ -163,3 +140,68 @@ async def test_health_says_what_is_away_and_readiness_follows(
     assert health.json()["dependencies"]["rabbitmq"] == "unavailable"
     assert (await client.get("/readyz")).status_code == 503
     assert (await client.get("/livez")).status_code == 200
+
+
+async def test_who_asks_for_problem_json_gets_it_to_the_letter(client: httpx.AsyncClient) -> None:
+    body = request_body(destination_prefix=..., priority=99)
+    wanted = {"accept": "application/problem+json"}
+    strict = await client.post("/api/v1/process_video", content=body, headers=wanted)
+    usual = await post(client, body)
+    assert strict.headers["content-type"] == usual.headers["content-type"] == wanted["accept"]
+    assert strict.json() == {
+        "type": "urn:m0:problem:invalid-request",
+        "title": "Invalid request",
+        "status": 422,
+        "detail": "destination_prefix: is missing; priority: must be an integer from 0 to 9",
+        "instance": "/api/v1/process_video",
+        "code": "INVALID_REQUEST",
+        "errors": [
+            {"field": "destination_prefix", "message": "is missing"},
+            {"field": "priority", "message": "must be an integer from 0 to 9"},
+        ],
+    }
+    same = strict.json().keys() - {"detail"}
+    assert {key: usual.json()[key] for key in same} == {key: strict.json()[key] for key in same}
+
+
+async def test_the_same_request_again_is_queued_again(
+    client: httpx.AsyncClient, queue: FakeQueue
+) -> None:
+    first, second = [await post(client, request_body()) for _ in range(2)]
+    assert first.json() == second.json()
+    assert len(queue.published) == 2
+
+
+async def test_a_body_that_says_it_is_too_large_is_not_read(queue: FakeQueue) -> None:
+    async def receive() -> dict[str, Any]:
+        raise AssertionError("nothing is to be read")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/v1/process_video",
+        "query_string": b"",
+        "headers": [(b"content-length", str(MAX_BODY_BYTES + 1).encode())],
+    }
+    await build_app(queue)(scope, receive, send)
+    assert sent[0]["status"] == 413
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("m0_operator.gateway.bodies.BODY_S", 0.01)
+
+    async def dawdling() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(60)
+
+    transport = httpx.ASGITransport(app=build_app(queue))
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        answer = await client.post("/api/v1/process_video", content=dawdling())
+    assert (answer.status_code, answer.json()["code"]) == (408, "REQUEST_TIMEOUT")

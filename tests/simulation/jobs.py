@@ -209,7 +209,8 @@ def _build_pod(job: Object, number: int) -> Object:
     }
     return {
         "metadata": {
-            "name": f"{meta['name']}-{number}",
+            # A Job that was deleted and made again has the same name, its pods never have.
+            "name": f"{meta['name']}-{meta['uid'].split('-')[0]}-{number}",
             "labels": {"job": meta["name"], "job-uid": meta["uid"]},
             "annotations": template["metadata"]["annotations"],
             "finalizers": [TRACKING],

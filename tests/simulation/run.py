@@ -105,8 +105,20 @@ class Run:
                 break
         # Whatever is to come by itself: a late event, a resync, the last retry.
         await asyncio.sleep(plan.resync_s + 10.0)
+        await self._let_go()
         leaders = [self.apps[p] for p in self.processes if p is self.around.ledger.leader]
         return world.broken or check_end(self.around, leaders)
+
+    async def _let_go(self) -> None:
+        """Finished resources go one by one when their time is over: not in the middle of it."""
+        for _ in range(60):
+            present = self.around.server.all("resource")
+            going = any("deletionTimestamp" in item["metadata"] for item in present.values())
+            leader = self.around.ledger.leader
+            leading = self.apps.get(leader) if leader else None
+            if not going and (leading is None or set(leading._reconciler.known) == set(present)):
+                return
+            await asyncio.sleep(2.0)
 
     # --- the operator's processes ----------------------------------------------------------
 

@@ -54,6 +54,10 @@ class Aside:
         now = self._now()
         return next((item.delivery for item in self._held if item.due <= now), None)
 
+    def holds(self, delivery: Delivery) -> bool:
+        """Whether it was tried before, and is still held."""
+        return any(item.delivery is delivery for item in self._held)
+
     def let_go(self, delivery: Delivery) -> None:
         """It is settled, or goes back."""
         self._held = [item for item in self._held if item.delivery is not delivery]

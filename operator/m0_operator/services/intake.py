@@ -104,6 +104,7 @@ class Intake:
         self._sleep = sleep
         self._aside = Aside(now)
         self._doubtful = False
+        self._refusals: dict[int, tuple[ErrorCode, str, str | None, int | str | None]] = {}
         self.rounds = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -154,7 +155,7 @@ class Intake:
         except BaseException:
             await self._give_back(delivery)
             raise
-        self._aside.let_go(delivery)
+        self._let_go(delivery)
         await delivery.ack()
         crash.point("intake.acked")
         if taken.uid:
@@ -170,10 +171,18 @@ class Intake:
         return await self._inbox.fetch()
 
     async def _give_back(self, delivery: Delivery) -> None:
-        self._aside.let_go(delivery)
+        self._let_go(delivery)
         await delivery.requeue()
 
+    def _let_go(self, delivery: Delivery) -> None:
+        self._aside.let_go(delivery)
+        self._refusals.pop(id(delivery), None)
+
     async def _take(self, delivery: Delivery) -> Taken:
+        refusal = self._refusals.get(id(delivery))
+        if refusal is not None:
+            # Its dead letter may be out already: it stays refused, whatever is true by now.
+            return await self._dead_letter(delivery, *refusal)
         try:
             request = parse_request(delivery.body)
         except RequestError as error:
@@ -250,7 +259,9 @@ class Intake:
     def _is_echo(self, delivery: Delivery, existing: Resource, manifest: dict[str, Any]) -> bool:
         # Acknowledged by ourselves, on record or not: then this is another message.
         known = existing.uid in self._acknowledged
-        return delivery.redelivered and not known and may_be_echo(existing, manifest)
+        # Held since a try whose answer was lost, it may have made the resource then.
+        again = delivery.redelivered or self._aside.holds(delivery)
+        return again and not known and may_be_echo(existing, manifest)
 
     async def _make_room(self, existing: Resource, verdict: Verdict) -> None:
         """Wait until a finished resource has gone, so that a new one can take its name."""
@@ -289,6 +300,7 @@ class Intake:
         process_id: int | str | None = None,
     ) -> Taken:
         self._fence()
+        self._refusals[id(delivery)] = (code, message, field, process_id)
         now = self._now()
         original = pack_headers(delivery.headers)
         headers = build_headers(

@@ -422,6 +422,43 @@ async def test_a_lost_answer_to_the_creation_makes_no_second_resource(world: Wor
     assert len(world.cluster.resources) == 1
 
 
+async def test_a_held_message_that_made_a_resource_after_all_is_no_replay_of_it(
+    world: World,
+) -> None:
+    world.cluster.fail("create_resource", after=True)
+    world.inbox.waiting.append(delivery := _delivery(request_body(destination_prefix=...)))
+    with pytest.raises(ClusterUnavailableError):
+        await world.intake.step()
+    uid = world.cluster.resources["video-101"]["metadata"]["uid"]
+    await world.reconcile()
+    assert world.condition("DeadLettered") == ("True", "Published")
+    await world.intake.step()
+    assert delivery.acked
+    assert world.cluster.resources["video-101"]["metadata"]["uid"] == uid
+
+
+async def test_what_was_refused_stays_refused_when_its_dead_letter_was_not_confirmed(
+    world: World,
+) -> None:
+    await world.send(request_body())
+    await world.reconcile()
+    other = request_body(destination_prefix="elsewhere/")
+    world.dead_letters.error = BrokerUnavailableError("the confirmation is lost")
+    world.inbox.waiting.append(delivery := _delivery(other))
+    with pytest.raises(BrokerUnavailableError):
+        await world.intake.step()
+    world.dead_letters.error = None
+    world.cluster.end_job(world.job(), message=failed("NOT_MEDIA", "probe"), exit_code=65)
+    await world.reconcile()
+    world.wait(5)
+    await world.intake.step()
+    assert delivery.acked
+    codes = [letter["headers"]["x-m0-error-code"] for letter in world.dead_letters.letters]
+    assert codes == ["NOT_MEDIA", "CONFLICT"]
+    await world.reconcile()
+    assert len(world.cluster.jobs) == 1
+
+
 async def test_nothing_is_created_once_another_operator_may_be_acting(world: World) -> None:
     world.lost = LeadershipLostError("paused")
     world.inbox.waiting.append(delivery := _delivery())

@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 CLUSTER := python3 hack/cluster
-.PHONY: help demo up down status logs clean test check unit e2e bench-media bench-gateway format lock generate venv
+.PHONY: help demo up down status logs clean test check unit simulate e2e chaos load bench-media bench-gateway format lock generate venv
 
 help: ## Print this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -40,8 +40,17 @@ check: venv ## Format, lint, types, layers, generated files, charts, unit tests:
 unit: venv ## Only the unit tests
 	@$(PYTHON) -m pytest tests/unit -q -n auto --dist worksteal
 
+simulate: venv ## The operator in 10,000 worlds of faults (nightly); ARGS='--seed 7' replays one
+	@cd tests && ../$(PYTHON) -m simulation $(or $(ARGS),--seeds 10000)
+
 e2e: venv ## Only the tests that need the cluster; `make up` first
 	@$(PYTHON) -m pytest tests/integration tests/e2e
+
+chaos: venv ## The crash matrix: every cell, on the running cluster; docs/chaos.md
+	@PYTHONPATH=hack:tests:tests/e2e $(PYTHON) -m chaos $(ARGS)
+
+load: venv ## 500 requests at once with kills at random; docs/load.md
+	@PYTHONPATH=hack:tests:tests/e2e $(PYTHON) -m chaos.load $(ARGS)
 
 bench-media: venv ## What cutting costs, as ratios; ARGS=--quick for a look, ARGS=--big for 10 GB
 	@$(PYTHON) hack/bench_media.py $(ARGS)

@@ -20,11 +20,12 @@ python3 hack/cluster tools
 step format $bin/ruff format --check .
 step lint $bin/ruff check .
 step types $bin/mypy contract wire operator chunker-job hack/devstack.py hack/demo.py hack/generate.py \
-    hack/bench hack/bench_gateway.py hack/bench_media.py
+    hack/bench hack/bench_gateway.py hack/bench_media.py hack/crash/m0_crash.py
 step "types (cluster tools)" $bin/mypy hack/cluster
 step "types (dev stack)" $bin/mypy hack/dev-stack/backend hack/dev-stack/bin
-step "types (tests)" env MYPYPATH=tests:tests/e2e $bin/mypy tests/fakes tests/e2e \
-    tests/unit/backend tests/unit/charts tests/unit/contract tests/unit/wire
+step "types (tests)" env MYPYPATH=tests:tests/e2e $bin/mypy tests/fakes tests/e2e tests/chaos \
+    tests/simulation tests/unit/backend tests/unit/charts tests/unit/contract tests/unit/simulation \
+    tests/unit/wire
 step "import layers" $bin/lint-imports --no-logo
 step "generated files" $bin/python hack/generate.py --check
 step "chart m0-operator" .m0/bin/helm lint --strict --quiet charts/m0-operator -f hack/cluster/values-dev.yaml

@@ -36,6 +36,7 @@ class Message:
     headers: dict[str, Any]
     priority: int | None
     delivery_mode: int | None
+    message_id: str | None = None
 
     @property
     def json(self) -> dict[str, Any]:
@@ -212,6 +213,7 @@ class DevStack:
                         dict(raw.headers),
                         raw.priority,
                         raw.delivery_mode,
+                        raw.message_id,
                     )
                     if wanted(message):
                         found.append(message)

@@ -148,10 +148,14 @@ def _unforeseen(error: Exception) -> ChunkerError:
 def _leave_outcome(settings: Settings, outcome: Outcome) -> None:
     if settings.termination_log is None:
         return
+    from m0_wire import crash  # noqa: PLC0415 - a Job's matter, not a person's at a terminal
+
+    crash.point("outcome.before-written")
     try:
         settings.termination_log.write_text(outcome.to_termination_message())
     except OSError as error:
         event("outcome not written", logging.ERROR, path=settings.termination_log, reason=error)
+    crash.point("outcome.written")
 
 
 def _say_end(outcome: Outcome, seconds: float) -> None:

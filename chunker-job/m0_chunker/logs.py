@@ -12,6 +12,10 @@ from typing import Any
 log = logging.getLogger("m0.chunker")
 
 
+# Each call of json.dumps with options makes an encoder.
+_to_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
 class _JsonFormatter(logging.Formatter):
     def __init__(self, base: dict[str, Any]) -> None:
         super().__init__()
@@ -28,7 +32,7 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             document["trace"] = self.formatException(record.exc_info)
-        return json.dumps(document, ensure_ascii=False, default=str)
+        return _to_json(document)
 
 
 class _TextFormatter(logging.Formatter):
@@ -46,6 +50,8 @@ def set_up_logs(**base: object) -> None:
     Args:
         base: fields of every JSON record, e.g. process_id, attempt.
     """
+    # What no record of ours says need not be found out for each.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     fields = {key: value for key, value in base.items() if value is not None}
     handler.setFormatter(_TextFormatter() if sys.stderr.isatty() else _JsonFormatter(fields))

@@ -1,15 +1,17 @@
 """The line: cut, store, record, announce. Each chunk passes in this order, chunks in theirs.
 
 Cutting runs in a thread and blocks when it is ahead; up to `uploads` chunks are being
-stored at a time; rows and messages go out one after the other. What comes out of the
-cutter is a stream of chunks: nothing here needs to know how many there will be.
+stored at a time; rows and messages go out one after the other. Where none of that waits for
+anybody (files, and lines on standard output) the cutter's thread does it all: handing a small
+chunk to other threads costs more than making it. What comes out of the cutter is a stream of
+chunks: nothing here needs to know how many there will be.
 """
 
 import asyncio
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from m0_contract.chunk import ChunkMessage, Progress
 from m0_contract.errors import ErrorCode
 from m0_contract.keys import ObjectUrl, cache_url, chunk_filename, chunk_url
 from m0_contract.request import VideoRequest
+from m0_wire import crash
 
 from m0_chunker.adapters.announcer import Announcer
 from m0_chunker.adapters.database import Database
@@ -90,6 +93,7 @@ class Pipeline:
         """
         self._request, self.places = request, places
         self._database, self._announcer = database, announcer
+        self._waits = places.store.waits or database.waits or announcer.waits
         self._slots = threading.Semaphore(uploads)
         self._resource, self._attempt = resource, attempt
         self._first_urls = (
@@ -130,6 +134,8 @@ class Pipeline:
                     restoring = workers.submit(self._restore, chunk, keep=done.same_run)
                     stored.put_nowait((chunk, restoring))
                 if not done.whole:
+                    if not self._waits:
+                        await stored.join()  # the cutter's thread would say its chunks first
                     await self._cut_all(cut, stored, workers)
                 stored.put_nowait(_END)
                 watching.cancel()
@@ -158,18 +164,23 @@ class Pipeline:
     ) -> None:
         loop = asyncio.get_running_loop()
 
+        def hand_over(chunk: Chunk) -> None:
+            # Here the cutter waits, with one chunk in its hands, when it is ahead. It starts the
+            # upload itself: a way over the loop would cost two more threads' waking up a chunk.
+            self._take_slot()
+            storing = workers.submit(self._store, chunk)
+            loop.call_soon_threadsafe(stored.put_nowait, (chunk, storing))
+
+        take = hand_over if self._waits else self._deliver
+
         def pump() -> None:
             self._pulse = time.monotonic()
             chunks = cut()
             try:
                 for chunk in chunks:
                     self._pulse = None
-                    # Here the cutter waits, with one chunk in its hands, when it is ahead. It
-                    # starts the upload itself: a way over the loop would cost two more threads'
-                    # waking up a chunk.
-                    self._take_slot()
-                    storing = workers.submit(self._store, chunk)
-                    loop.call_soon_threadsafe(stored.put_nowait, (chunk, storing))
+                    crash.point("chunk.cut")
+                    take(chunk)
                     self.check_stop()
             finally:
                 self._pulse = None
@@ -180,6 +191,13 @@ class Pipeline:
         except asyncio.CancelledError:
             self._stop.set()
             raise
+
+    def _deliver(self, chunk: Chunk) -> None:
+        """Store and announce a chunk where nothing waits; in the cutter's thread."""
+        self._store(chunk)
+        self.check_stop()  # nothing is said after the outcome
+        self._pulse = None
+        _run_through(self._announce(chunk))
 
     def _take_slot(self) -> None:
         """Wait until one chunk less is on its way; in a thread.
@@ -209,8 +227,10 @@ class Pipeline:
         cache_info = self._cache_info(chunk)
         with closing(chunk.body) as body, _naming(chunk.chunk_id):
             store.put(persistent, body, info)
+            crash.point("chunk.persistent-stored")
             if not store.copy(persistent, cached, cache_info):
                 store.put(cached, body, cache_info)
+            crash.point("chunk.cached")
 
     def _restore(self, chunk: StoredChunk, *, keep: bool) -> None:
         """The cached object of a chunk whose persistent one is there already.
@@ -270,12 +290,18 @@ class Pipeline:
         while (entry := await stored.get()) is not _END:
             chunk, storing = entry
             await asyncio.wrap_future(storing)
-            message = self._build_message(chunk)
-            with _naming(chunk.chunk_id):
-                await self._database.record(message)
-                await self._announcer.announce(message)
-            await self._count(chunk)
+            await self._announce(chunk)
             self._slots.release()
+            stored.task_done()
+
+    async def _announce(self, chunk: Chunk | StoredChunk) -> None:
+        message = self._build_message(chunk)
+        with _naming(chunk.chunk_id):
+            await self._database.record(message)
+            crash.point("chunk.recorded")
+            await self._announcer.announce(message)
+            crash.point("chunk.announced")
+        await self._count(chunk)
 
     def _build_message(self, chunk: Chunk | StoredChunk) -> ChunkMessage:
         request = self._request
@@ -297,6 +323,8 @@ class Pipeline:
     async def _count(self, chunk: Chunk | StoredChunk) -> None:
         tally = self.tally
         tally.chunks = max(tally.chunks + 1, chunk.chunk_id)
+        if tally.began_s is None:
+            tally.began_s = chunk.start_s
         tally.done_s = chunk.end_s
         tally.size_bytes += chunk.size_bytes
         if tally.first_chunk_s is None:
@@ -318,8 +346,19 @@ class Pipeline:
                 done_s=tally.done_s,
                 total_s=tally.total_s,
                 size_bytes=tally.size_bytes,
+                left_s=tally.left_s(),
             )
             await self._announcer.report(progress)
+
+
+def _run_through(doing: Coroutine[None, None, None]) -> None:
+    """Do, without an event loop, what waits for nothing."""
+    try:
+        doing.send(None)
+    except StopIteration:
+        return
+    doing.close()
+    raise AssertionError("it waits, although it said that it does not")
 
 
 @contextmanager

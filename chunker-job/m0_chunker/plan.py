@@ -8,7 +8,6 @@ add up, and a boundary depends only on the one before it, not on where reading b
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +40,8 @@ class CutPlan:
         runt: then it is the one after.
         """
         step = max(
-            ceil((last - self.tolerance + self.shortest) / self.duration),
-            floor((last + self.tolerance) / self.duration) + 1,
+            -((self.tolerance - self.shortest - last) // self.duration),
+            (last + self.tolerance) // self.duration + 1,
         )
         return step * self.duration
 

@@ -22,6 +22,7 @@ class Tally:
         integrity: set by the cutter at its end.
         resumed_at: chunks that earlier attempts had finished.
         first_chunk_s: seconds from the start to the first message.
+        began_s: seconds of the film that were done before this attempt; set by its first chunk.
     """
 
     chunks: int = 0
@@ -33,6 +34,14 @@ class Tally:
     resumed_at: int | None = None
     first_chunk_s: float | None = None
     started: float = field(default_factory=time.monotonic)
+    began_s: float | None = None
+
+    def left_s(self) -> float | None:
+        """Seconds until it is done, at this attempt's speed so far; None while unknown."""
+        if self.total_s is None or self.began_s is None or self.done_s <= self.began_s:
+            return None
+        pace = (time.monotonic() - self.started) / (self.done_s - self.began_s)
+        return max(0.0, self.total_s - self.done_s) * pace
 
     def to_outcome(self, error: ChunkerError | None, **receipt: object) -> Outcome:
         """The account for the operator."""

@@ -10,6 +10,7 @@ from m0_contract.errors import ErrorCode
 from m0_contract.keys import destination_url, parse_object_url
 from m0_contract.outcome import Outcome
 from m0_contract.request import VideoRequest
+from m0_wire import crash
 
 from m0_chunker.adapters.announcer import Announcer, BrokerAnnouncer, StdoutAnnouncer
 from m0_chunker.adapters.database import Database, GraphqlDatabase, NoDatabase
@@ -201,6 +202,7 @@ class Work:
             container=film.container.format.name,
             codecs=",".join(stream.codec_context.name for stream in film.streams[:8]),
         )
+        crash.point("source.opened")
         yield from chunks
         tally.integrity = cutter.certify()
 

@@ -13,6 +13,10 @@ DEADLETTER_QUEUE = "M0_DEADLETTER_QUEUE"
 PROGRESS_QUEUE = "M0_PROGRESS_QUEUE"
 
 
+# Each call of json.dumps with options makes an encoder.
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 class ChunkMessage(BaseModel):
     """One message on the results queue.
 
@@ -44,7 +48,7 @@ class ChunkMessage(BaseModel):
         """Compact JSON; the request's unknown fields ride along, never over our own."""
         own = self.model_dump()
         extra = {k: v for k, v in (request.model_extra or {}).items() if k not in own}
-        return json.dumps(own | extra, ensure_ascii=False, separators=(",", ":"))
+        return _to_json(own | extra)
 
 
 class Progress(BaseModel):

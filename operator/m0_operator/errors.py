@@ -5,6 +5,7 @@ OperatorError
 ├── ClusterConflictError      409 on a write: somebody else wrote first, read again
 │   └── AlreadyExistsError    409 on a create: the object is there
 ├── ClusterNotFoundError      404 on a write: the object is gone
+├── WorkTimeoutError          one resource took too long: try again
 ├── ClusterExpiredError       410: too long ago, the cluster has forgotten it; read anew
 ├── LeadershipLostError       the Lease is another's: end the process
 ├── DeafError                 the watches tell nothing: end the process
@@ -49,6 +50,10 @@ class ClusterRejectedError(OperatorError):
     """The Kubernetes API refuses this object for good."""
 
 
+class WorkTimeoutError(OperatorError):
+    """What is to be done about one resource takes longer than anything foreseen."""
+
+
 class DeafError(OperatorError):
     """What is in the cluster has changed and no watch has told: start anew."""
 
@@ -61,6 +66,7 @@ TRY_AGAIN = (
     ClusterUnavailableError,
     ClusterConflictError,
     ClusterNotFoundError,
+    WorkTimeoutError,
     ClusterExpiredError,
     BrokerUnavailableError,
     UnroutableError,

@@ -2,14 +2,14 @@
 
 import json
 import random
-import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
 
 import expect
 import pytest
-from devstack import ROOT, DevStack, wait_for
+from blows import delete, delete_job, evict, kill, pods, running_pod, suspend
+from devstack import DevStack, wait_for
 
 Request = Callable[..., dict[str, Any]]
 NewId = Callable[[], int]
@@ -20,71 +20,12 @@ IN_WORK = 2
 """Chunks between storing and announcing, at most: the chart's `chunker.uploads`."""
 
 
-def pods(stack: DevStack, process_id: int) -> list[dict[str, Any]]:
-    """The request's pods, oldest first."""
-    found = stack.items("pods", f"m0.sightapi.io/videochunkjob=video-{process_id}")
-    return sorted(found, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
-
-
-def delete(stack: DevStack, pod: str) -> None:
-    """Without a word of warning, as when somebody is in a hurry."""
-    stack.kubectl("delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
-
-
-def evict(stack: DevStack, pod: str) -> None:
-    """As when a node is drained: SIGTERM, and Kubernetes knows that it is not the pod's fault."""
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
-    path = f"/api/v1/namespaces/{stack.namespace}/pods/{pod}/eviction"
-    stack.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
-
-
-def kill(stack: DevStack, pod: str) -> None:
-    """SIGKILL, as when memory runs out; from the node, since it would be ignored from within."""
-    name = "m0-dev-control-plane"
-    ctr = [str(ROOT / ".m0/bin/docker"), "exec", name, "ctr", "--namespace=k8s.io"]
-    uid = json.loads(stack.kubectl("get", "pod", pod, "-o", "json"))["metadata"]["uid"]
-    labels = 'labels."io.kubernetes.pod.uid"', 'labels."io.kubernetes.container.name"'
-    chosen = f"{labels[0]}=={uid},{labels[1]}==chunker"
-    found = subprocess.run(
-        [*ctr, "containers", "ls", "-q", chosen], check=True, capture_output=True, text=True
-    )
-    subprocess.run(
-        [*ctr, "tasks", "kill", "--signal", "SIGKILL", *found.stdout.split()], check=True
-    )
-
-
-def delete_job(stack: DevStack, pod: str) -> None:
-    """The whole Job, as somebody who tidies up might: the operator makes another."""
-    found = json.loads(stack.kubectl("get", "pod", pod, "-o", "json"))
-    job = found["metadata"]["labels"]["batch.kubernetes.io/job-name"]
-    stack.kubectl("delete", "job", job, "--wait=false")
-
-
-def suspend(stack: DevStack, pod: str) -> None:
-    """By the resource's own switch, until the pod is gone."""
-    found = json.loads(stack.kubectl("get", "pod", pod, "-o", "json"))
-    name = found["metadata"]["labels"]["m0.sightapi.io/videochunkjob"]
-
-    def switch(*, on: bool) -> None:
-        patch = json.dumps({"spec": {"suspend": on}})
-        stack.kubectl("patch", "vcj", name, "--type=merge", "-p", patch)
-
-    switch(on=True)
-    wait_for("the pod to go", lambda: pod not in stack.kubectl("get", "pods", "-o", "name"))
-    switch(on=False)
-
-
 def strike(stack: DevStack, process_id: int, blow: Blow, *, after_chunk: int) -> str:
     """End the pod at work once this chunk is out; the pod's name."""
 
     def target() -> str | None:
-        if len(stack.rows(process_id)) < after_chunk:
-            return None
-        for pod in reversed(pods(stack, process_id)):
-            state = pod["status"]["phase"], "deletionTimestamp" in pod["metadata"]
-            if state == ("Running", False):
-                return str(pod["metadata"]["name"])
-        return None
+        enough = len(stack.rows(process_id)) >= after_chunk
+        return running_pod(stack, process_id) if enough else None
 
     pod = wait_for(f"chunk {after_chunk} of {process_id}", target)
     blow(stack, pod)

@@ -22,6 +22,11 @@ _BROKEN = (AMQPError, ChannelInvalidStateError, OSError, asyncio.TimeoutError, R
 """RuntimeError: aio-pika raises it when a robust connection is used after close()."""
 
 
+RECONNECT_S = 1.0
+"""Before a connection that broke is made anew. The library's own five seconds are longer than a
+publisher tries: then a broker that only closed the connection would cost a Job one of its runs."""
+
+
 def redact_url(url: str) -> str:
     """An AMQP URL fit for a log: scheme, host and virtual host only."""
     parts = urlsplit(url)
@@ -89,7 +94,9 @@ class Broker:
         async with translate_broker_errors(f"connecting to {redact_url(self._url)}"):
             async with asyncio.timeout(self._timeout_s):
                 self._connection = await aio_pika.connect_robust(
-                    self._url, client_properties={"connection_name": self._name}
+                    self._url,
+                    client_properties={"connection_name": self._name},
+                    reconnect_interval=RECONNECT_S,
                 )
                 self._channel = await self.open_channel()
 

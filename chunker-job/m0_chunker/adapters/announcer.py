@@ -19,7 +19,16 @@ FIRST_DELAY_S = 0.5
 
 
 class Announcer(Protocol):
-    """Where chunk messages go."""
+    """Where chunk messages go.
+
+    Attributes:
+        waits: whether its methods ever wait.
+    """
+
+    @property
+    def waits(self) -> bool:
+        """See above."""
+        ...
 
     async def announce(self, message: ChunkMessage) -> None:
         """Hand the message over; returns when it is safe.
@@ -36,6 +45,8 @@ class Announcer(Protocol):
 
 class StdoutAnnouncer:
     """JSON lines on standard output."""
+
+    waits = False
 
     def __init__(self, request: VideoRequest) -> None:
         self._request = request
@@ -58,6 +69,8 @@ class StdoutAnnouncer:
 
 class BrokerAnnouncer:
     """RabbitMQ: confirmed, persistent, mandatory."""
+
+    waits = True
 
     def __init__(
         self, broker: "Broker", request: VideoRequest, *, results_queue: str, progress_queue: str

@@ -14,7 +14,16 @@ FIRST_DELAY_S = 0.5
 
 
 class Database(Protocol):
-    """Where a chunk becomes a row."""
+    """Where a chunk becomes a row.
+
+    Attributes:
+        waits: whether `record` ever waits.
+    """
+
+    @property
+    def waits(self) -> bool:
+        """See above."""
+        ...
 
     async def record(self, message: ChunkMessage) -> None:
         """Create the row; returns when it exists.
@@ -28,12 +37,16 @@ class Database(Protocol):
 class NoDatabase:
     """For a person at a terminal, without a backend."""
 
+    waits = False
+
     async def record(self, message: ChunkMessage) -> None:
         """Do nothing."""
 
 
 class GraphqlDatabase:
     """See `Database`."""
+
+    waits = True
 
     def __init__(self, mutate: Callable[[str, dict[str, object]], Awaitable[None]]) -> None:
         """`mutate` is `m0_wire.backend.Backend.mutate`."""

@@ -18,6 +18,10 @@ from m0_chunker.errors import ChunkerError
 SHOWN_STREAMS = 8
 
 
+# Each call of json.dumps with options makes an encoder.
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkFacts:
     """What one chunk adds.
@@ -104,7 +108,7 @@ class Certificate:
             self.leading,
             self.encoded,
         ]
-        return json.dumps(values, separators=(",", ":"))
+        return _to_json(values)
 
     @classmethod
     def load(cls, text: str) -> "Certificate":

@@ -9,7 +9,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil
+from itertools import accumulate, compress, islice, pairwise, repeat
+from operator import add, lt, ne, sub
 
 from m0_contract.errors import ErrorCode
 
@@ -17,6 +18,7 @@ from m0_chunker.chunk import Chunk
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.certificate import ChunkFacts
 from m0_chunker.media.mp4.build import ChunkTrack
+from m0_chunker.media.mp4.clock import Clock
 from m0_chunker.media.mp4.index import UnsuitableIndexError
 from m0_chunker.media.mp4.lookup import KeyFrames, runs_between
 from m0_chunker.media.mp4.template import TrackTemplate, without_priming
@@ -81,6 +83,8 @@ class Slicer:
         self._plan, self._spooling, self._check = plan, spooling, check
         self._reference = tracks[film.reference]
         self._keys = KeyFrames(self._reference)
+        self._clocks = [Clock.of(track, film.start) for track in tracks]
+        self._clock = self._clocks[film.reference]
         for number, track in enumerate(tracks):
             if number != film.reference and track.offsets is not None:
                 raise UnsuitableIndexError("its sound is not in order")
@@ -117,7 +121,9 @@ class Slicer:
             end, until, repeated = self.end, self.delivered, [0] * len(parts)
             if at + 1 < len(cuts):
                 following, _, next_parts = cuts[at + 1]
-                end, until = self._reach(following)
+                end, until = following, next_parts
+                if self._plan.overlap:
+                    end, until = self._reach(following)
                 repeated = [b - a for a, b in zip(next_parts, until, strict=True)]
             spans = tuple(zip(parts, until, strict=True))
             shift = max(start - nominal, Fraction(0))
@@ -134,7 +140,7 @@ class Slicer:
                 sample = self._keys.first_at(self._reference.pts(0) + 1)
             if sample is None:
                 return cuts
-            time = self._time(self._reference, self._reference.pts(sample))
+            time = self._clock.time(self._reference.pts(sample))
             if not plan.is_enough(time, self.end):
                 return cuts
             cuts.append((time, nominal, self._samples_at(time, sample)))
@@ -144,43 +150,38 @@ class Slicer:
         sample = self._key_at(boundary + self._plan.overlap)
         if sample is None:
             return self.end, self.delivered
-        time = self._time(self._reference, self._reference.pts(sample))
+        time = self._clock.time(self._reference.pts(sample))
         return time, self._samples_at(time, sample)
 
     def _key_at(self, time: Fraction) -> int | None:
         """The first key frame at or after `time`, seconds since the film's start."""
-        earliest = self._tick(self._reference, time - self._plan.tolerance)
-        return self._keys.first_at(ceil(earliest))
+        return self._keys.first_at(self._clock.tick_from(time - self._plan.tolerance))
 
     def _samples_at(self, time: Fraction, key_frame: int) -> list[int]:
         """The first sample of each track that belongs after a boundary."""
         return [
-            key_frame if track is self._reference else track.first_at(ceil(self._tick(track, time)))
-            for track in self._tracks
+            key_frame if track is self._reference else track.first_at(clock.tick_from(time))
+            for track, clock in zip(self._tracks, self._clocks, strict=True)
         ]
 
-    def _tick(self, track: TrackIndex, time: Fraction) -> Fraction:
-        """A time since the film's start in a track's own ticks."""
-        return (time + self._film.start) * track.timescale - track.shift
-
-    def _time(self, track: TrackIndex, tick: int) -> Fraction:
-        """The other way round."""
-        return (tick + track.shift) / track.timescale - self._film.start
-
     def _find_end(self) -> Fraction:
-        ends = [self._time(track, track.longest(0, track.samples)) for track in self._tracks]
+        ends = [
+            clock.time(track.longest(0, track.samples))
+            for track, clock in zip(self._tracks, self._clocks, strict=True)
+        ]
         own = ends[self._film.reference]
         return max(ends) if max(ends) > own + OUTLAST else own
 
     def _assemble(self, part: Slice) -> tuple[Chunk, ChunkFacts]:
         used = [number for number, (first, after) in enumerate(part.parts) if after > first]
         runs, places = self._lay_out(part, used)
+        heads = [self._first_shown(number, *part.parts[number]) for number in used]
         spool = self._spooling.open(sum(length for _, length in runs))
         try:
             self._fetch(runs, spool)
             tracks = [
-                self._describe(part, number, counts, where, descriptions)
-                for number, (counts, where, descriptions) in zip(used, places, strict=True)
+                self._describe(part, number, shown, tables)
+                for number, shown, tables in zip(used, heads, places, strict=True)
             ]
             sealed = seal(
                 part.chunk_id, part.start, part.end, part.next_start, tracks=tracks, spool=spool
@@ -188,7 +189,10 @@ class Slicer:
         except BaseException:
             spool.close()
             raise
-        return sealed.chunk, self._state_facts(part, used, sealed)
+        leading = 0
+        if part.parts[self._film.reference][0] and self._film.reference in used:
+            leading = _count_leading(heads[used.index(self._film.reference)])
+        return sealed.chunk, self._state_facts(part, used, sealed, leading)
 
     def _lay_out(
         self, part: Slice, used: Sequence[int]
@@ -199,29 +203,29 @@ class Slicer:
             (offset in the film, length) of what is to be read; and for each used track its
             runs' sample counts, places in the media data, and descriptions.
         """
-        runs: list[tuple[int, int, int, int]] = []
-        tables: list[tuple[list[int], list[int], list[int]]] = []
-        for slot, number in enumerate(used):
-            counts, offsets, lengths, descriptions = runs_between(
-                self._tracks[number], *part.parts[number]
-            )
-            runs.extend(
-                zip(offsets, lengths, [slot] * len(offsets), range(len(offsets)), strict=True)
-            )
-            tables.append((counts, [0] * len(offsets), descriptions))
-        runs.sort()
-        spans: list[tuple[int, int]] = []
-        at, begin, end = 0, runs[0][0], runs[0][0]
-        where = [table[1] for table in tables]
-        for offset, length, slot, number in runs:
-            where[slot][number] = at
-            at += length
-            if offset != end:
-                spans.append((begin, end - begin))
-                begin = offset
-            end = offset + length
-        spans.append((begin, end - begin))
-        return spans, tables
+        tables = [runs_between(self._tracks[number], *part.parts[number]) for number in used]
+        offsets: list[int] = []
+        lengths: list[int] = []
+        for _, places, sizes, _ in tables:
+            offsets += places
+            lengths += sizes
+        # The tracks' runs as they lie in the film, and where each of them goes to.
+        order = sorted(range(len(offsets)), key=offsets.__getitem__)
+        starts = list(map(offsets.__getitem__, order))
+        each = list(map(lengths.__getitem__, order))
+        goes_to = [0] * len(order)
+        for run, at in zip(order, accumulate(each, initial=0), strict=False):
+            goes_to[run] = at
+        gaps = compress(range(1, len(starts)), map(ne, starts[1:], map(add, starts, each)))
+        spans = [
+            (starts[first], starts[after - 1] + each[after - 1] - starts[first])
+            for first, after in pairwise([0, *gaps, len(starts)])
+        ]
+        where = iter(goes_to)
+        return spans, [
+            (counts, list(islice(where, len(counts))), descriptions)
+            for counts, _, _, descriptions in tables
+        ]
 
     def _fetch(self, spans: Sequence[tuple[int, int]], spool: Spool) -> None:
         file = self._film.file
@@ -240,15 +244,18 @@ class Slicer:
         self,
         part: Slice,
         number: int,
-        counts: Sequence[int],
-        places: Sequence[int],
-        descriptions: Sequence[int],
+        shown: Sequence[int],
+        tables: tuple[Sequence[int], Sequence[int], Sequence[int]],
     ) -> ChunkTrack:
+        counts, places, descriptions = tables
         track, (first, after) = self._tracks[number], part.parts[number]
-        sync = track.sync
+        clock, start = self._clocks[number], track.dts(first)
+        sync, hidden = track.sync, 0 if first else track.hidden
+        if shown:
+            hidden = min(shown) - start
         if sync is not None:
             low, high = bisect_left(sync, first), bisect_left(sync, after)
-            sync = array("I", [sample - first for sample in sync[low:high]])
+            sync = array("I", map(sub, sync[low:high], repeat(first)))
         template = self._templates[number]
         return ChunkTrack(
             template=without_priming(template) if first else template,
@@ -260,18 +267,19 @@ class Slicer:
             run_counts=counts,
             run_places=places,
             run_descriptions=descriptions,
-            begin=float(self._tick(track, part.start) - track.dts(first)),
-            hidden=self._hidden(track, first, after),
-            span=float(self._time(track, track.longest(first, after)) - part.start),
+            begin=clock.ticks_between(start, part.start),
+            hidden=hidden,
+            span=clock.seconds_between(part.start, track.longest(first, after)),
         )
 
-    def _hidden(self, track: TrackIndex, first: int, after: int) -> int:
-        """Ticks after a track's first decoding time in which nothing is shown or heard."""
-        if track.offsets is None:
-            return 0 if first else track.hidden
-        return min(track.shown(first, min(first + REORDER, after))) - track.dts(first)
+    def _first_shown(self, number: int, first: int, after: int) -> Sequence[int]:
+        """When the first pictures are shown, ticks; nothing where none are reordered."""
+        track = self._tracks[number]
+        return () if track.offsets is None else track.shown(first, min(first + REORDER, after))
 
-    def _state_facts(self, part: Slice, used: Sequence[int], sealed: Sealed) -> ChunkFacts:
+    def _state_facts(
+        self, part: Slice, used: Sequence[int], sealed: Sealed, leading: int
+    ) -> ChunkFacts:
         written = [0] * len(part.parts)
         for number, track in zip(used, sealed.tracks, strict=True):
             expected = self._tracks[number].ends
@@ -287,13 +295,10 @@ class Slicer:
             sha256=bytes.fromhex(sealed.chunk.sha256),
             gap_s=max(reference.deltas.between(first, after).values) / reference.timescale,
             shift_s=float(part.shift),
-            leading=self._count_leading(first, after),
+            leading=leading,
         )
 
-    def _count_leading(self, first: int, after: int) -> int:
-        """Pictures that come after a boundary's key frame and are shown before it."""
-        reference = self._reference
-        if not first or reference.offsets is None:
-            return 0
-        key, *others = reference.shown(first, min(first + REORDER, after))
-        return sum(time < key for time in others)
+
+def _count_leading(shown: Sequence[int]) -> int:
+    """Pictures that come after a boundary's key frame and are shown before it."""
+    return sum(map(lt, shown, repeat(shown[0]))) if shown else 0

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
+from operator import add, ge, lt, sub
 from typing import Any
 
 from m0_contract.errors import Stage
@@ -118,10 +119,10 @@ class ChunkWriter:
         dts = [packet.dts for packet in packets]
         pts = [packet.pts for packet in packets]
         durations = [packet.duration or samples.usual_duration for packet in packets]
-        samples.end = max(samples.end, *map(int.__add__, pts, durations))
+        samples.end = max(samples.end, *map(add, pts, durations))
         samples.last_duration = durations[-1]
         before = samples.dts[-1] if first else dts[0] - 1
-        if any(map(int.__ge__, [before, *dts], dts)) or any(map(int.__lt__, pts, dts)):
+        if any(map(ge, [before, *dts], dts)) or any(map(lt, pts, dts)):
             dts, pts = _put_in_order(before, dts, pts)
         samples.run_firsts.append(first)
         samples.run_places.append(self._spool.size)
@@ -245,7 +246,7 @@ class ChunkWriter:
         """
         if not samples.dts:
             return 0.0, 0
-        gap = max(map(int.__sub__, [*samples.dts[1:], *after], samples.dts))
+        gap = max(map(sub, [*samples.dts[1:], *after], samples.dts))
         key = samples.pts[0]
         leading = sum(pts < key for pts in samples.pts[1:REORDER]) if self.chunk_id > 1 else 0
         return float(gap * shape.base), leading
@@ -256,14 +257,14 @@ class ChunkWriter:
             return self._describe_pcm(samples, shape, origin)
         dts, pts = shape.rescale(samples.dts), shape.rescale(samples.pts)
         (last,) = shape.rescale([samples.last_duration])
-        offsets = list(map(int.__sub__, pts, dts))
-        counts = map(int.__sub__, [*samples.run_firsts[1:], len(dts)], samples.run_firsts)
+        offsets = list(map(sub, pts, dts))
+        counts = map(sub, [*samples.run_firsts[1:], len(dts)], samples.run_firsts)
         first = self.chunk_id == 1
         return ChunkTrack(
             template=shape.template if first else without_priming(shape.template),
             timescale=shape.timescale,
             sizes=samples.sizes,
-            deltas=Runs.of([*map(int.__sub__, dts[1:], dts), max(last, 1)]),
+            deltas=Runs.of([*map(sub, dts[1:], dts), max(last, 1)]),
             offsets=Runs.of(offsets) if any(offsets) else None,
             sync=None if len(samples.sync) == len(dts) else samples.sync,
             run_counts=list(counts),

@@ -56,6 +56,8 @@ class _Answer:
 class AzureStore:
     """See `Store`."""
 
+    waits = True
+
     def __init__(self, settings: "Settings") -> None:
         """Args:
         settings: the deployment's.

@@ -125,7 +125,16 @@ class Listed:
 
 
 class Store(Protocol):
-    """One kind of store. Methods block: call them from a thread."""
+    """One kind of store. Methods block: call them from a thread.
+
+    Attributes:
+        waits: whether its methods wait for somebody, so that several at a time are faster.
+    """
+
+    @property
+    def waits(self) -> bool:
+        """See above."""
+        ...
 
     def open_source(self, url: ObjectUrl, version_id: str | None = None) -> SourceFile:
         """Open an object for reading.

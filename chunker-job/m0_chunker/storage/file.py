@@ -36,23 +36,29 @@ class _LocalFile:
         self.bytes_read = 0
         self.failure: ChunkerError | None = None
         self._path = path
+        self._position = 0
 
     def read(self, size: int = -1, /) -> bytes:
         try:
-            data = os.read(self._descriptor, size if size >= 0 else self.size_bytes)
+            size = size if size >= 0 else self.size_bytes
+            data = os.pread(self._descriptor, size, self._position)
             if not data and size:
                 self._check_size()
         except OSError as error:
             self.failure = from_os_error(error, f"reading {self._path}", Stage.SOURCE)
             raise self.failure from error
+        self._position += len(data)
         self.bytes_read += len(data)
         return data
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        return os.lseek(self._descriptor, offset, whence)
+        if whence != os.SEEK_SET:
+            offset += self._position if whence == os.SEEK_CUR else self.size_bytes
+        self._position = max(0, offset)
+        return self._position
 
     def tell(self) -> int:
-        return os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        return self._position
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -76,6 +82,8 @@ class FileStore:
     What is said of a file is kept in its extended attributes; where the file system has
     none, it is not kept.
     """
+
+    waits = False
 
     def open_source(self, url: ObjectUrl, version_id: str | None = None) -> SourceFile:  # noqa: ARG002
         """See `Store`; files have no versions."""

@@ -67,6 +67,8 @@ class _Body:
 class S3Store:
     """See `Store`."""
 
+    waits = True
+
     def __init__(self, settings: "Settings") -> None:
         """Args:
         settings: the deployment's.

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,8 @@ from m0_operator.domain.observed import Resource
 from m0_operator.domain.status import FailureStatus, Status, rfc3339
 
 _PREFIX = "x-m0-"
+LINEAGE = "x-m0-lineage"
+"""Ids of earlier dead letters of the same request, the oldest first."""
 _FAILED, _REFUSED = "m0-failed-", "m0-refused-"
 _FIRST_SEEN = "x-m0-first-seen-at"
 
@@ -41,11 +43,13 @@ def build_headers(
     attempts: int,
     failed_at: datetime | str,
     first_seen_at: datetime | str,
+    lineage: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The contract's headers over the request's own.
 
     Args:
         original: the request's own, packed.
+        lineage: ids of the dead letters that it was a replay of; said only where there are any.
 
     A replayed dead letter brings the headers of its last failure: they are replaced,
     but for the time it was first seen.
@@ -62,6 +66,7 @@ def build_headers(
         "x-m0-process-id": process_id,
         "x-m0-attempts": attempts,
         "x-m0-failed-at": _text(failed_at),
+        LINEAGE: list(lineage) or None,
         _FIRST_SEEN: _as_text(original.get(_FIRST_SEEN)) or _text(first_seen_at),
     }
     return headers | {key: value for key, value in own.items() if value is not None}
@@ -114,6 +119,7 @@ def build_dead_letter(
             attempts=status.attempts,
             failed_at=status.finished_at or now,
             first_seen_at=(origin.received_at if origin else "") or resource.created_at or now,
+            lineage=origin.lineage if origin else (),
         ),
         priority=origin.priority if origin else 0,
         message_id=build_failure_id(resource.uid),

@@ -44,6 +44,9 @@ from m0_operator.domain.status import (
 )
 from m0_operator.domain.watching import never_started, record_run, record_wait
 
+REDELIVERY = timedelta(days=1)
+"""A message that was not acknowledged, as far as is known, comes again long before that."""
+
 DISK_TRIES = 2
 
 WAITING_REQUEUE_S = 10.0
@@ -67,14 +70,14 @@ def decide(observed: Observed, policy: Policy, now: datetime) -> Decision:
         decision = _decide_running(observed, policy, now, status)
     else:
         decision = Decision(status)
-    newly_failed = decision.status.failed and not status.failed
+    newly_finished = decision.status.finished and not status.finished
     actions = (
         *_finalizer_before(resource),
         *decision.actions,
         *due_effects(observed, decision.status, policy),
         *_cleanup(observed, decision.status, policy, now),
     )
-    return replace(decision, actions=actions, record_first=newly_failed)
+    return replace(decision, actions=actions, record_first=newly_finished)
 
 
 # --- the way to the end -------------------------------------------------------------------
@@ -264,13 +267,16 @@ def _cleanup(
     if effects_out(status, policy):
         if resource.deleting and resource.held:
             actions.append(RemoveFinalizer())
-        elif recorded and not resource.deleting and _outlived(status, policy, now):
+        elif recorded and not resource.deleting and _outlived(resource, status, policy, now):
             actions.append(DeleteResource())
     return tuple(actions)
 
 
-def _outlived(status: Status, policy: Policy, now: datetime) -> bool:
+def _outlived(resource: Resource, status: Status, policy: Policy, now: datetime) -> bool:
     if policy.finished_ttl_s is None or status.finished_at is None:
         return False
     kept = now - datetime.fromisoformat(status.finished_at)
+    if resource.spec.origin is not None and not status.acknowledged and kept < REDELIVERY:
+        # Its message may be on its way again, and would be run again.
+        return False
     return kept > timedelta(seconds=policy.finished_ttl_s)

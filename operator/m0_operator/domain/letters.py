@@ -6,11 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from m0_operator.domain.deadletter import build_refusal_id
+from m0_operator.domain.deadletter import LINEAGE, build_refusal_id
 from m0_operator.domain.headers import pack_headers
-
-LINEAGE = "x-m0-lineage"
-"""Ids of earlier dead letters of the same request, the oldest first; a list, or commas between."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,7 +266,6 @@ class Announcement(BaseModel):
 
 
 _ANNOUNCED: tuple[tuple[ConditionType, str, Literal["Normal", "Warning"], str | None], ...] = (
-    (ConditionType.JOB_CREATED, "True", "Normal", None),
     (ConditionType.JOB_CREATED, "False", "Warning", None),
     (ConditionType.POD_STARTED, "False", "Warning", None),
     (ConditionType.CHUNKS_PUBLISHED, "True", "Normal", "ChunksPublished"),

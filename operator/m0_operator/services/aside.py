@@ -12,7 +12,7 @@ from m0_operator.services.ports import Delivery
 
 MAX_ASIDE = 20
 TRY_EVERY = timedelta(seconds=5)
-HELD_AT_MOST = timedelta(minutes=10)
+HELD_AT_MOST = timedelta(minutes=20)
 """RabbitMQ closes a channel on which a message stays unacknowledged for half an hour."""
 
 
@@ -30,16 +30,21 @@ class Aside:
         self._now = now
         self._held: list[_Held] = []
 
-    def put(self, delivery: Delivery) -> bool:
-        """Hold it, or hold it on; False when it must go back to the queue."""
+    def put(self, delivery: Delivery, *, next_one: bool = False) -> bool:
+        """Hold it, or hold it on; False when it must go back to the queue.
+
+        Args:
+            next_one: it is due at once, before any other is taken.
+        """
         now = self._now()
+        due = now if next_one else now + TRY_EVERY
         for item in self._held:
             if item.delivery is delivery:
-                item.due = now + TRY_EVERY
+                item.due = due
                 return now - item.since < HELD_AT_MOST
         if len(self._held) >= MAX_ASIDE:
             return False
-        self._held.append(_Held(delivery, now, now + TRY_EVERY))
+        self._held.append(_Held(delivery, now, due))
         return True
 
     def find_due(self) -> Delivery | None:
@@ -48,6 +53,10 @@ class Aside:
         self._held = [item for item in self._held if item.delivery.alive]
         now = self._now()
         return next((item.delivery for item in self._held if item.due <= now), None)
+
+    def holds(self, delivery: Delivery) -> bool:
+        """Whether it was tried before, and is still held."""
+        return any(item.delivery is delivery for item in self._held)
 
     def let_go(self, delivery: Delivery) -> None:
         """It is settled, or goes back."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from m0_contract.errors import ErrorCode, Stage
 from m0_contract.request import RequestError, VideoRequest, parse_request
 from m0_contract.resource import Rejection
+from m0_wire import crash
 
 from m0_operator.domain.arrival import (
     Verdict,
@@ -31,7 +32,13 @@ from m0_operator.domain.resource_builder import (
     build_resource,
 )
 from m0_operator.domain.status import build_failure, cap
-from m0_operator.errors import STOP, TRY_AGAIN, AlreadyExistsError, ClusterRejectedError
+from m0_operator.errors import (
+    STOP,
+    TRY_AGAIN,
+    AlreadyExistsError,
+    ClusterRejectedError,
+    ClusterUnavailableError,
+)
 from m0_operator.services.aside import Aside
 from m0_operator.services.pause import pause
 from m0_operator.services.ports import DeadLetters, Delivery, Inbox, Resources
@@ -44,6 +51,8 @@ MAX_PAUSE_S = 10.0
 GONE_TIMEOUT_S = 3.0
 CREATE_TRIES = 5
 MAX_FIELD = 256
+PROBE = "video-none"
+"""Asked for only to see whether the cluster answers."""
 
 Result = Literal["created", "duplicate", "dead-lettered"]
 
@@ -94,6 +103,8 @@ class Intake:
         self._fence = fence
         self._sleep = sleep
         self._aside = Aside(now)
+        self._doubtful = False
+        self._refusals: dict[int, tuple[ErrorCode, str, str | None, int | str | None]] = {}
         self.rounds = 0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -124,33 +135,54 @@ class Intake:
         """Take one message if there is a slot for it; whether one was taken."""
         if not self._slots.free:
             return False
-        delivery = self._aside.find_due() or await self._inbox.fetch()
+        delivery = self._aside.find_due() or await self._fetch()
         if delivery is None:
             return False
+        crash.point("intake.taken")
         try:
             taken = await self._take(delivery)
         except Exception as error:
-            # A message that nobody foresaw must not keep all others waiting either.
-            if isinstance(error, (*TRY_AGAIN, *STOP)) or not self._aside.put(delivery):
+            self._doubtful = away = isinstance(error, ClusterUnavailableError)
+            # A quorum queue counts how often it gets a message back, and drops it at last.
+            if isinstance(error, STOP) or not self._aside.put(delivery, next_one=away):
                 await self._give_back(delivery)
                 raise
+            if isinstance(error, TRY_AGAIN):
+                raise
+            # A message that nobody foresaw must not keep all others waiting either.
             _say_set_aside(error)
             return True
         except BaseException:
             await self._give_back(delivery)
             raise
-        self._aside.let_go(delivery)
+        self._let_go(delivery)
         await delivery.ack()
+        crash.point("intake.acked")
         if taken.uid:
             self._acknowledged.add(taken.uid)
         logger.info("Request taken", extra={"result": taken.result, "priority": delivery.priority})
         return True
 
+    async def _fetch(self) -> Delivery | None:
+        if self._doubtful:
+            # Nothing is taken that could only be given back.
+            await self._resources.fetch_resource(PROBE)
+            self._doubtful = False
+        return await self._inbox.fetch()
+
     async def _give_back(self, delivery: Delivery) -> None:
-        self._aside.let_go(delivery)
+        self._let_go(delivery)
         await delivery.requeue()
 
+    def _let_go(self, delivery: Delivery) -> None:
+        self._aside.let_go(delivery)
+        self._refusals.pop(id(delivery), None)
+
     async def _take(self, delivery: Delivery) -> Taken:
+        refusal = self._refusals.get(id(delivery))
+        if refusal is not None:
+            # Its dead letter may be out already: it stays refused, whatever is true by now.
+            return await self._dead_letter(delivery, *refusal)
         try:
             request = parse_request(delivery.body)
         except RequestError as error:
@@ -197,21 +229,25 @@ class Intake:
         name = manifest["metadata"]["name"]
         manifest = _with_lineage(manifest, build_lineage(delivery.message_id, None))
         for _ in range(CREATE_TRIES):
+            self._fence()
             try:
                 created = parse_resource(await self._resources.create_resource(manifest))
             except AlreadyExistsError:
                 raw = await self._resources.fetch_resource(name)
             else:
+                crash.point("intake.created", name)
                 self._slots.observe(created)
                 self._wake(name)
                 return Taken("created", created.uid)
             if raw is None:
                 continue
             existing = parse_resource(raw)
+            # Perhaps made by ourselves just now, the answer to that lost.
+            self._slots.observe(existing)
             if was_replayed(existing, delivery.message_id):
                 return Taken("duplicate", existing.uid)
             verdict = compare(existing, manifest)
-            if verdict == "duplicate" or (delivery.redelivered and may_be_echo(existing, manifest)):
+            if verdict == "duplicate" or self._is_echo(delivery, existing, manifest):
                 return Taken("duplicate", existing.uid)
             if verdict == "conflict":
                 return await self._refuse(delivery, existing, refusal)
@@ -220,10 +256,18 @@ class Intake:
             await self._make_room(existing, verdict)
         raise _NotYetError(f"{name} comes and goes")
 
+    def _is_echo(self, delivery: Delivery, existing: Resource, manifest: dict[str, Any]) -> bool:
+        # Acknowledged by ourselves, on record or not: then this is another message.
+        known = existing.uid in self._acknowledged
+        # Held since a try whose answer was lost, it may have made the resource then.
+        again = delivery.redelivered or self._aside.holds(delivery)
+        return again and not known and may_be_echo(existing, manifest)
+
     async def _make_room(self, existing: Resource, verdict: Verdict) -> None:
         """Wait until a finished resource has gone, so that a new one can take its name."""
         if verdict == "replace":
             await self._resources.delete_resource(existing.name, existing.uid)
+            crash.point("intake.replacing", existing.name)
         waited_s = 0.0
         while waited_s < GONE_TIMEOUT_S:
             self._wake(existing.name)
@@ -256,6 +300,7 @@ class Intake:
         process_id: int | str | None = None,
     ) -> Taken:
         self._fence()
+        self._refusals[id(delivery)] = (code, message, field, process_id)
         now = self._now()
         original = pack_headers(delivery.headers)
         headers = build_headers(
@@ -272,6 +317,7 @@ class Intake:
             priority=delivery.priority,
             message_id=build_refusal_id(delivery.body, original, delivery.message_id),
         )
+        crash.point("intake.refused")
         logger.warning(
             "Request refused",
             extra={"process_id": process_id, "code": code.value, "reason": message},

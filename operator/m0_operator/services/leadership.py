@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from m0_wire import crash
+
 from m0_operator.errors import ClusterConflictError, LeadershipLostError, OperatorError
 from m0_operator.services.pause import pause
 
@@ -82,6 +84,7 @@ class Leadership:
         while not stop.is_set():
             try:
                 if await self.try_acquire():
+                    crash.point("lease.acquired")
                     logger.info("Leading", extra={"identity": self._identity})
                     return True
                 if not told and self._seen is not None:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from m0_contract.errors import ErrorCode
 from m0_contract.resource import FINALIZER
+from m0_wire import crash
 
 from m0_operator.domain.actions import (
     Action,
@@ -62,13 +63,15 @@ class Performer:
 
     async def perform(self, look: Look, action: Action) -> None:
         """Do it, unless another operator may be acting by now."""
-        self._fence()
         resource = look.observed.resource
+        crash.point(f"before.{type(action).__name__}", resource.name)
+        self._fence()
         match action:
             case CreateJob():
                 await self._create_job(look, action)
             case DeleteJob(name, uid, wait):
                 await self._cluster.delete_job(name, uid, resource.name, wait=wait)
+                crash.point("job.deleted", resource.name)
             case DeleteResource():
                 await self._cluster.delete_resource(resource.name, resource.uid)
             case SuspendJob(name, suspend):
@@ -77,16 +80,19 @@ class Performer:
                 await self._expire_job(name, ttl_s, resource.name)
             case AddFinalizer():
                 await self._set_finalizers(look, (*resource.finalizers, FINALIZER))
+                crash.point("finalizer.set", resource.name)
             case RemoveFinalizer():
                 kept = tuple(item for item in resource.finalizers if item != FINALIZER)
                 await self._recorder.write(look)
                 await self._set_finalizers(look, kept)
+                crash.point("finalizer.removed", resource.name)
             case ReportBackend():
                 await self._report(look, action)
             case PublishDeadLetter():
                 look.status = await self._reporting.publish(
                     resource, look.status, action, self._now()
                 )
+                crash.point("deadletter.published", resource.name)
                 await self._recorder.write_by_all_means(look)
 
     async def _report(self, look: Look, action: ReportBackend) -> None:
@@ -98,7 +104,10 @@ class Performer:
             # One is on record before the next goes out: a crash repeats at most the
             # last one, and a status equal to the last one is no new status.
             await self._recorder.write_by_all_means(look)
+            # That may have taken long.
+            self._fence()
         look.status = await self._reporting.report(resource, look.status, action, self._now())
+        crash.point(f"report.sent.{action.status}", resource.name)
 
     async def _create_job(self, look: Look, action: CreateJob) -> None:
         resource, now = look.observed.resource, self._now()
@@ -110,6 +119,7 @@ class Performer:
         kind = ConditionType.JOB_CREATED
         try:
             uid = (await self._cluster.create_job(manifest, resource.name))["metadata"]["uid"]
+            crash.point("job.created", resource.name)
         except AlreadyExistsError:
             raw = await self._cluster.fetch_job(name)
             if raw is None:
@@ -136,6 +146,7 @@ class Performer:
     async def _expire_job(self, name: str, ttl_s: int, resource: str) -> None:
         try:
             await self._cluster.expire_job(name, ttl_s, resource)
+            crash.point("job.expired", resource)
         except ClusterNotFoundError:
             logger.debug("Job was gone before its time", extra={"job": name})
 

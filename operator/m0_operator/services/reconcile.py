@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
+from m0_wire import crash
+
 from m0_operator.domain.actions import (
     Decision,
     Policy,
@@ -118,6 +120,7 @@ class Reconciler:
         look.status = decision.status
         if decision.record_first:
             await self._recorder.write(look)
+            crash.point("reconcile.end-recorded", look.observed.resource.name)
         for action in decision.actions:
             await self._performer.perform(look, action)
         await self._recorder.write(look)

@@ -99,7 +99,8 @@ class Resync:
         """
         resources = await self._lists.list_resources()
         # What is known but not listed has gone unheard: its slot must be freed.
-        for name in {raw["metadata"]["name"] for raw in resources} | set(self._known()):
+        # In order, so that a run of the simulation can be repeated.
+        for name in sorted({raw["metadata"]["name"] for raw in resources} | set(self._known())):
             self._wake(name)
         self._hearing.compare(RESOURCE, _versions(resources))
         self._hearing.compare(JOB, _versions(await self._lists.list_jobs()))

@@ -8,11 +8,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from m0_operator.errors import STOP, TRY_AGAIN
+from m0_operator.errors import STOP, TRY_AGAIN, WorkTimeoutError
 
 logger = logging.getLogger(__name__)
 
-WORK_S = 60.0
+WORK_S = 120.0
 """Bound on one key's work, seconds: everything in it has its own, so this one is for bugs."""
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 60.0
@@ -69,8 +69,7 @@ class WorkQueue:
             self._waiting.discard(key)
             self._active.add(key)
             try:
-                async with asyncio.timeout(WORK_S):
-                    await work(key)
+                await _bound(work(key))
             except Exception as error:  # noqa: BLE001 - a worker outlives whatever a key does to it
                 self._active.discard(key)
                 self._again.discard(key)
@@ -94,3 +93,18 @@ class WorkQueue:
             extra={"resource": key, "retry_s": delay_s, "reason": str(error)},
         )
         self.add_after(key, delay_s)
+
+
+async def _bound(work: Awaitable[None]) -> None:
+    """Let it take `WORK_S` at most.
+
+    Raises:
+        WorkTimeoutError: it took longer; what it was about to do is done the next time.
+    """
+    try:
+        async with asyncio.timeout(WORK_S) as bound:
+            await work
+    except TimeoutError as error:
+        if bound.expired():
+            raise WorkTimeoutError(f"not done within {WORK_S:.0f} s") from error
+        raise

@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import io
 import threading
+import time
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -31,9 +33,10 @@ REQUEST = VideoRequest.model_validate(
 class World:
     """A store, a database and a queue that write down what happens to them."""
 
-    def __init__(self, *, copies: bool = False) -> None:
+    def __init__(self, *, copies: bool = False, waits: bool = True) -> None:
         self.log: list[tuple[str, str]] = []
-        self.copies = copies
+        self.threads: set[int] = set()
+        self.copies, self.waits = copies, waits
         self.fail: dict[tuple[str, str], ChunkerError] = {}
         self.gate = threading.Event()
         self.gate.set()
@@ -42,6 +45,7 @@ class World:
 
     def note(self, what: str, which: object) -> None:
         self.log.append((what, str(which)))
+        self.threads.add(threading.get_ident())
         if error := self.fail.get((what, str(which))):
             raise error
 
@@ -66,8 +70,8 @@ class World:
     async def report(self, progress):
         self.note("progress", progress.chunks)
 
-    def chunks(self, count):
-        for number in range(1, count + 1):
+    def chunks(self, count, first=1):
+        for number in range(first, count + 1):
             content = b"chunk %d" % number
             self.cut = number
             body = ChunkBody(content[:3], io.BytesIO(b"..." + content[3:]), 3, len(content) - 3)
@@ -86,8 +90,12 @@ def make_pipeline(world, uploads=2):
     return Pipeline(REQUEST, places, world, world, uploads=uploads, resource="video-101")
 
 
-async def test_each_chunk_is_stored_then_recorded_then_announced_in_order():
-    world = World()
+waiting_or_not = pytest.mark.parametrize("waits", [True, False], ids=["waits", "never waits"])
+
+
+@waiting_or_not
+async def test_each_chunk_is_stored_then_recorded_then_announced_in_order(waits):
+    world = World(waits=waits)
     pipeline = make_pipeline(world)
     await pipeline.run(lambda: world.chunks(5))
     assert [entry for entry in world.log if entry[0] == "message"] == [
@@ -104,6 +112,32 @@ async def test_each_chunk_is_stored_then_recorded_then_announced_in_order():
         assert order == sorted(order)
     assert all(body.closed for body in world.bodies)
     assert (pipeline.tally.chunks, pipeline.tally.done_s) == (5, 50.0)
+
+
+async def test_where_nothing_waits_the_cutters_thread_does_it_all():
+    world = World(waits=False)
+
+    def cut():
+        world.threads.add(threading.get_ident())
+        yield from world.chunks(5)
+
+    await make_pipeline(world).run(cut)
+    assert len(world.threads) == 1
+
+
+async def test_where_nothing_waits_nothing_is_said_after_the_stop():
+    world = World(waits=False)
+    world.gate.clear()
+    running = asyncio.create_task(make_pipeline(world).run(lambda: world.chunks(5)))
+    await asyncio.sleep(0.1)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    world.gate.set()
+    await asyncio.sleep(0.1)
+    assert world.bodies[0].closed
+    assert {what for what, _ in world.log} == {"put"}
+    assert world.cut == 1
 
 
 async def test_a_store_that_copies_is_sent_the_bytes_once():
@@ -126,6 +160,7 @@ async def test_the_cutter_waits_when_stores_are_slow(uploads):
     assert world.cut == 20
 
 
+@waiting_or_not
 @pytest.mark.parametrize(
     ("where", "announced"),
     [
@@ -134,8 +169,8 @@ async def test_the_cutter_waits_when_stores_are_slow(uploads):
         pytest.param(("message", "3"), 2, id="message"),
     ],
 )
-async def test_a_failure_names_its_chunk_and_nothing_follows_it(where, announced):
-    world = World()
+async def test_a_failure_names_its_chunk_and_nothing_follows_it(where, announced, waits):
+    world = World(waits=waits)
     world.fail[where] = ChunkerError(ErrorCode.UPLOAD_FAILED, "broken")
     pipeline = make_pipeline(world)
     with pytest.raises(ChunkerError) as caught:
@@ -146,8 +181,9 @@ async def test_a_failure_names_its_chunk_and_nothing_follows_it(where, announced
     assert ("row", "4") not in world.log
 
 
-async def test_a_failing_cutter_still_lets_earlier_chunks_out():
-    world = World()
+@waiting_or_not
+async def test_a_failing_cutter_still_lets_earlier_chunks_out(waits):
+    world = World(waits=waits)
 
     def cut():
         yield from world.chunks(2)
@@ -162,11 +198,12 @@ async def test_a_failing_cutter_still_lets_earlier_chunks_out():
 class Earlier(World):
     """A store that an earlier attempt has put a chunk into, and that can't copy."""
 
-    def __init__(self, content: bytes) -> None:
-        super().__init__()
+    def __init__(self, content: bytes, *, waits: bool = True) -> None:
+        super().__init__(waits=waits)
         self.content = content
 
     def open_source(self, _url):
+        time.sleep(0.05)
         return io.BytesIO(self.content)
 
     def head(self, _url):
@@ -188,6 +225,14 @@ async def test_what_cannot_be_copied_is_read_back_and_put():
         ("message", "1"),
         ("progress", "1"),
     ]
+
+
+@waiting_or_not
+async def test_what_was_stored_before_is_said_before_what_is_cut_now(waits):
+    world = Earlier(b"a chunk " * 1000, waits=waits)
+    before = replace(done(world.content), whole=False)
+    await make_pipeline(world).run(lambda: world.chunks(3, first=2), before)
+    assert [which for what, which in world.log if what == "message"] == ["1", "2", "3"]
 
 
 async def test_what_is_not_what_it_was_is_not_announced():

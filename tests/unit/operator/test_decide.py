@@ -243,7 +243,27 @@ CASES: dict[str, tuple[Observed, str | None, tuple[Action | type, ...]]] = {
         "Running", (),
     ),
     "kept for long enough, it goes": (
-        seen(status=LETTERED.model_copy(update={"finished_at": "2025-12-31T22:00:00Z"})),
+        seen(
+            status=LETTERED.model_copy(
+                update={"finished_at": "2025-12-31T22:00:00Z", "acknowledged": True}
+            )
+        ),
+        "Failed", (DeleteResource(),),
+    ),
+    "kept for long enough, it waits for a message that may come again": (
+        seen(
+            status=LETTERED.model_copy(
+                update={"finished_at": "2025-12-31T22:00:00Z", "acknowledged": None}
+            )
+        ),
+        "Failed", (),
+    ),
+    "but not for ever": (
+        seen(
+            status=LETTERED.model_copy(
+                update={"finished_at": "2025-12-30T22:00:00Z", "acknowledged": None}
+            )
+        ),
         "Failed", (DeleteResource(),),
     ),
     "until then it stays": (

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 from fakes.wire import FakeDelivery
-from m0_operator.errors import ClusterRejectedError, ClusterUnavailableError
+from m0_operator.errors import (
+    ClusterRejectedError,
+    ClusterUnavailableError,
+    LeadershipLostError,
+)
 from m0_operator.services import aside
 from m0_operator.services.aside import HELD_AT_MOST
-from m0_wire.errors import BackendUnavailableError, BrokerUnavailableError
+from m0_wire.errors import BackendUnavailableError, BrokerUnavailableError, UnroutableError
 
 from .conftest import SUCCESS, World, failed, request_body
 
@@ -245,6 +249,15 @@ async def test_a_replay_by_its_dead_letter_is_no_echo_even_after_a_lost_acknowle
     assert len(world.cluster.jobs) == 2
 
 
+async def test_only_one_message_is_the_echo_of_a_resource(world: World) -> None:
+    await fail_unacknowledged(world)
+    assert (await world.send(request_body(), redelivered=True)).acked
+    assert len(world.cluster.jobs) == 1
+    await world.send(request_body(), redelivered=True)
+    await world.reconcile()
+    assert len(world.cluster.jobs) == 2, "a replay that had to be delivered twice"
+
+
 async def test_the_error_of_an_earlier_failure_does_not_stick_to_a_later_one(world: World) -> None:
     stale = {"x-m0-error-field": "old", "x-m0-chunk-id": 9, "trace": "t1"}
     await world.send(b"{", headers=stale)
@@ -348,23 +361,123 @@ async def test_only_so_many_are_set_aside(world: World, monkeypatch: pytest.Monk
     assert replay.requeued
 
 
-async def test_a_message_is_given_back_when_the_cluster_is_away(world: World) -> None:
+async def test_a_message_is_held_while_the_cluster_is_away_and_no_other_is_taken(
+    world: World,
+) -> None:
+    """A quorum queue drops a message that comes back too often."""
+    for _ in range(30):
+        world.cluster.fail("create_resource")
+    world.inbox.waiting = [delivery := _delivery(), other := _delivery(request_body(102))]
+    for _ in range(30):
+        with pytest.raises(ClusterUnavailableError):
+            await world.intake.step()
+        world.wait(10)
+    assert (delivery.acked, delivery.requeued, world.inbox.asked) == (False, False, 1)
+    await world.intake.step()
+    await world.intake.step()
+    assert delivery.acked
+    assert other.acked
+
+
+async def test_one_that_was_held_for_too_long_goes_back_once_and_comes_when_the_cluster_does(
+    world: World,
+) -> None:
     world.cluster.fail("create_resource")
-    world.inbox.waiting.append(delivery := _delivery())
+    world.cluster.fail("create_resource")
+    world.inbox.waiting = [delivery := _delivery(), again := _delivery()]
     with pytest.raises(ClusterUnavailableError):
         await world.intake.step()
-    assert delivery.requeued
-    assert not delivery.acked
+    world.wait(HELD_AT_MOST.total_seconds())
+    for _ in range(30):
+        world.cluster.fail("fetch_resource")
+    for _ in range(31):
+        with pytest.raises(ClusterUnavailableError):
+            await world.intake.step()
+    assert (delivery.requeued, world.inbox.asked) == (True, 1)
+    await world.intake.step()
+    assert again.acked
+
+
+async def test_a_dead_letter_that_no_queue_takes_keeps_no_others_waiting(world: World) -> None:
+    world.dead_letters.error = UnroutableError("no queue")
+    world.inbox.waiting = [bad := FakeDelivery(b"{"), good := _delivery()]
+    with pytest.raises(UnroutableError):
+        await world.intake.step()
+    await world.intake.step()
+    assert good.acked
+    assert not bad.requeued
+    world.dead_letters.error = None
+    world.wait(5)
+    await world.intake.step()
+    assert bad.acked
 
 
 async def test_a_lost_answer_to_the_creation_makes_no_second_resource(world: World) -> None:
     world.cluster.fail("create_resource", after=True)
-    world.inbox.waiting.append(_delivery())
+    world.inbox.waiting.append(delivery := _delivery())
     with pytest.raises(ClusterUnavailableError):
         await world.intake.step()
-    redelivered = await world.send(request_body())
-    assert redelivered.acked
+    await world.intake.step()
+    assert delivery.acked
     assert len(world.cluster.resources) == 1
+
+
+async def test_a_held_message_that_made_a_resource_after_all_is_no_replay_of_it(
+    world: World,
+) -> None:
+    world.cluster.fail("create_resource", after=True)
+    world.inbox.waiting.append(delivery := _delivery(request_body(destination_prefix=...)))
+    with pytest.raises(ClusterUnavailableError):
+        await world.intake.step()
+    uid = world.cluster.resources["video-101"]["metadata"]["uid"]
+    await world.reconcile()
+    assert world.condition("DeadLettered") == ("True", "Published")
+    await world.intake.step()
+    assert delivery.acked
+    assert world.cluster.resources["video-101"]["metadata"]["uid"] == uid
+
+
+async def test_what_was_refused_stays_refused_when_its_dead_letter_was_not_confirmed(
+    world: World,
+) -> None:
+    await world.send(request_body())
+    await world.reconcile()
+    other = request_body(destination_prefix="elsewhere/")
+    world.dead_letters.error = BrokerUnavailableError("the confirmation is lost")
+    world.inbox.waiting.append(delivery := _delivery(other))
+    with pytest.raises(BrokerUnavailableError):
+        await world.intake.step()
+    world.dead_letters.error = None
+    world.cluster.end_job(world.job(), message=failed("NOT_MEDIA", "probe"), exit_code=65)
+    await world.reconcile()
+    world.wait(5)
+    await world.intake.step()
+    assert delivery.acked
+    codes = [letter["headers"]["x-m0-error-code"] for letter in world.dead_letters.letters]
+    assert codes == ["NOT_MEDIA", "CONFLICT"]
+    await world.reconcile()
+    assert len(world.cluster.jobs) == 1
+
+
+async def test_nothing_is_created_once_another_operator_may_be_acting(world: World) -> None:
+    world.lost = LeadershipLostError("paused")
+    world.inbox.waiting.append(delivery := _delivery())
+    with pytest.raises(LeadershipLostError):
+        await world.intake.step()
+    assert world.cluster.resources == {}
+    assert delivery.requeued
+
+
+async def test_a_resource_whose_creation_was_not_heard_of_takes_a_slot() -> None:
+    world = World(limit=1)
+    world.cluster.fail("create_resource", after=True)
+    world.inbox.waiting.append(delivery := _delivery())
+    with pytest.raises(ClusterUnavailableError):
+        await world.intake.step()
+    await world.intake.step()
+    assert delivery.acked
+    other = await world.send(request_body(process_id=102))
+    assert not other.acked
 
 
 async def test_a_lost_acknowledgement_makes_no_second_resource(world: World) -> None:
@@ -397,7 +510,6 @@ async def test_a_dead_letter_that_is_not_confirmed_is_not_acknowledged(world: Wo
     world.inbox.waiting.append(delivery := _delivery(b"{"))
     with pytest.raises(BrokerUnavailableError):
         await world.intake.step()
-    assert delivery.requeued
     assert not delivery.acked
 
 

@@ -104,8 +104,10 @@ def test_a_number_is_read_where_there_is_one(value: object, number: int | None) 
         (LetterFilter(since=datetime(2026, 1, 2, 3, tzinfo=timezone(timedelta(hours=3)))), True),
         (LetterFilter(code="NOT_MEDIA", stage="source"), False),
     ],
-    ids=str,
-)
+    ids=["none", "its code", "another code", "its stage", "another stage", "its number",
+         "its number as text", "a part of its number", "one of the ids", "no id", "its time",
+         "its time without a zone", "a second later", "its time in another zone", "all but one"],
+)  # fmt: skip
 def test_a_filter_means_what_all_its_criteria_mean(wanted: LetterFilter, meant: bool) -> None:
     read = letter(
         error_code="NOT_MEDIA", stage="probe", process_id=101, failed_at="2026-01-02T00:00:00Z"

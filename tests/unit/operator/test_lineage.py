@@ -37,6 +37,8 @@ async def test_a_replay_knows_what_it_is_a_replay_of(world: World) -> None:
     await replay(world, first)
     assert lineage(world) == [first["id"]]
     second = await fail(world)
+    assert "x-m0-lineage" not in first["headers"]
+    assert second["headers"]["x-m0-lineage"] == [first["id"]]
     await replay(world, second)
     assert lineage(world) == [first["id"], second["id"]]
 

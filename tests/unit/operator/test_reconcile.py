@@ -194,6 +194,39 @@ async def test_one_job_whatever_is_lost_on_the_way(
     assert world.status()["attempts"] == 1
 
 
+async def test_the_lease_is_asked_for_again_after_a_record_that_took_long(world: World) -> None:
+    world.reporter.error = BackendUnavailableError("away")
+    job = await running(world)
+    world.cluster.end_job(job, message=SUCCESS)
+    world.reporter.error = None
+    world.wait(120)
+    patch_status = world.cluster.patch_status
+
+    async def slow(*arguments: Any, **more: Any) -> Any:
+        if "QUEUED" in world.told:
+            world.lost = LeadershipLostError("frozen meanwhile")
+        return await patch_status(*arguments, **more)
+
+    world.cluster.patch_status = slow  # type: ignore[method-assign]
+    with pytest.raises(LeadershipLostError):
+        await world.reconcile()
+    assert world.told == ["QUEUED"]
+
+
+async def test_the_backend_hears_of_no_success_that_is_not_on_record(world: World) -> None:
+    job = await running(world)
+    world.cluster.end_job(job, message=SUCCESS)
+    world.cluster.fail("patch_status")
+    with pytest.raises(ClusterUnavailableError):
+        await world.reconcile()
+    assert world.told == ["QUEUED"]
+    world.cluster.pods[job] = []
+    world.restart()
+    await world.reconcile()
+    assert world.told == ["QUEUED"]
+    assert world.status()["jobRef"]["attempt"] == 2, "nothing proves that it was done"
+
+
 async def test_one_dead_letter_when_the_resource_changes_while_it_goes_out(world: World) -> None:
     job = await running(world)
     world.cluster.end_job(job, message=failed("NOT_MEDIA", "probe"), exit_code=65)

@@ -69,3 +69,23 @@ async def test_stop_ends_all_workers_after_their_current_key() -> None:
         await asyncio.sleep(0)
 
     await work_off(queue, work, workers=8)
+
+
+async def test_a_key_that_takes_for_ever_is_given_up_and_comes_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workqueue, "WORK_S", 0.01)
+    monkeypatch.setattr(workqueue, "FIRST_BACKOFF_S", 0.01)
+    queue, tries = WorkQueue(), 0
+
+    async def work(_: str) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            await asyncio.Event().wait()
+        queue.stop()
+
+    queue.add("a")
+    async with asyncio.timeout(5):
+        await queue.run_worker(work)
+    assert tries == 2

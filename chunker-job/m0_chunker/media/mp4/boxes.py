@@ -9,6 +9,7 @@ Span = tuple[int, int]
 
 
 _HEADER = struct.Struct(">I4s")
+_FULL_HEADER = struct.Struct(">I4sI")
 
 
 class BoxError(ValueError):
@@ -29,12 +30,14 @@ class Readable(Protocol):
 
 def box(kind: bytes, *parts: bytes | bytearray) -> bytes:
     """A box of `kind` around `parts`."""
-    return b"".join((_HEADER.pack(sum(map(len, parts)) + 8, kind), *parts))
+    content = b"".join(parts)
+    return _HEADER.pack(len(content) + 8, kind) + content
 
 
 def full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
     """A box with version and flags."""
-    return box(kind, (version << 24 | flags).to_bytes(4, "big"), *parts)
+    content = b"".join(parts)
+    return _FULL_HEADER.pack(len(content) + 12, kind, version << 24 | flags) + content
 
 
 def children(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
@@ -54,18 +57,28 @@ def children(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
             size = end - start
         if size < header or start + size > end:
             raise BoxError(f"box {kind!r} at {start} has a bad size")
-        yield bytes(kind), data[start + header : start + size]
+        yield kind, data[start + header : start + size]
         start += size
 
 
 def find(data: memoryview, *path: bytes) -> memoryview | None:
     """The content of the first box at `path`, or None."""
     for name in path:
-        inner = next((content for kind, content in children(data) if kind == name), None)
-        if inner is None:
+        for kind, content in children(data):
+            if kind == name:
+                data = content
+                break
+        else:
             return None
-        data = inner
     return data
+
+
+def first_of_each(data: memoryview) -> dict[bytes, memoryview]:
+    """Kind → content of the first box of each kind: for who needs several of them."""
+    found: dict[bytes, memoryview] = {}
+    for kind, content in children(data):
+        found.setdefault(kind, content)
+    return found
 
 
 def need(data: memoryview, *path: bytes) -> memoryview:

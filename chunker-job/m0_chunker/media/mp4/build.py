@@ -4,9 +4,9 @@ import struct
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, compress, repeat
 from math import ceil
-from operator import ne
+from operator import add, ne
 
 from m0_chunker.media.mp4.boxes import box, full_box
 from m0_chunker.media.mp4.runs import Runs, big_endian
@@ -113,7 +113,8 @@ def _put_places(trak: bytearray, track: ChunkTrack, base: int, *, wide: bool) ->
 
     The table is the last thing in a `trak` but for the user data.
     """
-    offsets = big_endian(array("Q" if wide else "I", [place + base for place in track.run_places]))
+    places = map(add, track.run_places, repeat(base))
+    offsets = big_endian(array("Q" if wide else "I", places))
     end = len(trak) - len(track.template.user_data)
     trak[end - len(offsets) : end] = offsets
 
@@ -124,7 +125,7 @@ def _build_table(track: ChunkTrack) -> bytes:
     if track.offsets is not None:
         parts.append(track.offsets.to_box(b"ctts"))
     if track.sync is not None:
-        numbers = array("I", (sample + 1 for sample in track.sync))
+        numbers = array("I", map(add, track.sync, repeat(1)))
         parts.append(full_box(b"stss", 0, 0, struct.pack(">I", len(numbers)), big_endian(numbers)))
     parts.append(_runs(track.run_counts, track.run_descriptions))
     if isinstance(track.sizes, tuple):
@@ -139,7 +140,7 @@ def _runs(counts: Sequence[int], descriptions: Sequence[int] | None) -> bytes:
     """The `stsc`: only where a run differs from the one before is an entry."""
     pairs = list(zip(counts, descriptions or [1] * len(counts), strict=True))
     changes = map(ne, pairs[1:], pairs)
-    starts = [0, *(at for at, differs in enumerate(changes, 1) if differs)]
+    starts = [0, *compress(range(1, len(pairs)), changes)]
     entries = [(at + 1, *pairs[at]) for at in starts]
     values = struct.pack(f">{3 * len(entries)}I", *chain.from_iterable(entries))
     return full_box(b"stsc", 0, 0, struct.pack(">I", len(entries)), values)

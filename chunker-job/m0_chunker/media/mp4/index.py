@@ -8,12 +8,21 @@ general path, which reads the packets, takes it then.
 import struct
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate, chain, repeat
+from operator import add, ge, gt, sub
 
-from m0_chunker.media.mp4.boxes import BoxError, Readable, children, find, need, read_exactly
+from m0_chunker.media.mp4.boxes import (
+    BoxError,
+    Readable,
+    children,
+    find,
+    first_of_each,
+    need,
+    read_exactly,
+)
 from m0_chunker.media.mp4.boxes import top_level as read_top_level
 from m0_chunker.media.mp4.track import REORDER, Steps, TrackIndex
 
@@ -101,20 +110,20 @@ def _track_id(trak: memoryview) -> int:
 
 def _read_track(trak: memoryview, track_id: int, movie_scale: int, size_bytes: int) -> TrackIndex:
     timescale = _timescale(need(trak, b"mdia", b"mdhd"))
-    table = need(trak, b"mdia", b"minf", b"stbl")
+    table = _tables(need(trak, b"mdia", b"minf", b"stbl"))
     _check_data_is_here(need(trak, b"mdia", b"minf", b"dinf", b"dref"))
-    sizes = _read_sizes(need(table, b"stsz"))
+    sizes = _read_sizes(table[b"stsz"])
     if 0 in sizes:
         raise UnsuitableIndexError("it has samples without a byte")
     ends = array("Q", accumulate(sizes, initial=0))
-    deltas = _read_steps(need(table, b"stts"), len(sizes), "I")
+    deltas = _read_steps(table[b"stts"], len(sizes), "I")
     steps = zip(deltas.firsts, deltas.firsts[1:], deltas.values, strict=False)
     delta_times = array("q", accumulate(((b - a) * v for a, b, v in steps), initial=0))
-    composition = find(table, b"ctts")
+    composition = table.get(b"ctts")
     offsets = None
     if composition is not None and _count(composition):
         offsets = _read_steps(composition, len(sizes), "i")
-    sync = find(table, b"stss")
+    sync = table.get(b"stss")
     firsts, places, descriptions = _read_runs(table, len(sizes))
     _check_places(firsts, places, ends, size_bytes)
     track = TrackIndex(
@@ -130,10 +139,22 @@ def _read_track(trak: memoryview, track_id: int, movie_scale: int, size_bytes: i
         delta_times[:-1],
         offsets,
         None if sync is None else _read_sync(sync, len(sizes)),
-        Fraction(0),
+        0,
         0,
     )
     return _edited(track, movie_scale)
+
+
+def _tables(content: memoryview) -> dict[bytes, memoryview]:
+    """The boxes of a `stbl`.
+
+    Raises:
+        BoxError: one is missing that says where samples are.
+    """
+    tables = first_of_each(content)
+    if not {b"stsz", b"stsc"} <= tables.keys() or tables.keys().isdisjoint((b"stco", b"co64")):
+        raise BoxError("it is not said where the samples are")
+    return tables
 
 
 def _check_data_is_here(references: memoryview) -> None:
@@ -165,71 +186,91 @@ def _read_steps(data: memoryview, samples: int, kind: str) -> Steps:
 def _read_sync(data: memoryview, samples: int) -> "array[int]":
     numbers = _numbers("I", data, 8, _count(data))
     sync = array("I", (number - 1 for number in numbers))
-    if not sync or sync[-1] >= samples or any(map(int.__ge__, sync, sync[1:])):
+    if not sync or sync[-1] >= samples or any(map(ge, sync, sync[1:])):
         raise BoxError("its key frames are out of order")
     return sync
 
 
 def _read_runs(
-    table: memoryview, samples: int
+    table: Mapping[bytes, memoryview], samples: int
 ) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
     """(first samples and the number of all, offsets, descriptions) of the `stsc`'s runs."""
-    small = find(table, b"stco")
-    wide = small if small is not None else need(table, b"co64")
+    small = table.get(b"stco")
+    wide = small if small is not None else table[b"co64"]
     offsets = _numbers("Q" if small is None else "I", wide, 8, _count(wide))
-    data = need(table, b"stsc")
+    data = table[b"stsc"]
     entries = _numbers("I", data, 8, 3 * _count(data))
-    starts = [*entries[0::3], len(offsets) + 1]
-    if not offsets or starts[0] != 1 or any(map(int.__ge__, starts, starts[1:])):
-        raise BoxError("its runs are out of order")
-    lengths = list(map(int.__sub__, starts[1:], starts))
-    counts = array("I", chain.from_iterable(map(repeat, entries[1::3], lengths)))
-    descriptions = array("I", chain.from_iterable(map(repeat, entries[2::3], lengths)))
+    each, described = _spread(entries, len(offsets))
+    counts, descriptions = array("I", each), array("I", described)
     firsts = array("Q", accumulate(counts, initial=0))
     if firsts[-1] != samples or 0 in counts:
         raise BoxError(f"its runs have {firsts[-1]} samples of {samples}")
     return firsts, offsets, descriptions
 
 
-def read_places(table: memoryview) -> tuple[Sequence[int], list[int], int]:
-    """Where the media data of a track is, from its `stbl`.
+def _spread(entries: Sequence[int], runs: int) -> tuple[Iterator[int], Iterator[int]]:
+    """How many samples each run has, and which description it uses, from a `stsc`'s entries."""
+    starts = [*entries[0::3], runs + 1]
+    if not runs or starts[0] != 1 or any(map(ge, starts, starts[1:])):
+        raise BoxError("its runs are out of order")
+    lengths = list(map(sub, starts[1:], starts))
+    return (
+        chain.from_iterable(map(repeat, entries[1::3], lengths)),
+        chain.from_iterable(map(repeat, entries[2::3], lengths)),
+    )
+
+
+def read_places(content: memoryview) -> tuple[Sequence[int], list[int], int]:
+    """Where the media data of a track is, from its `stbl`; for a chunk, whose tables are short.
 
     Returns:
         The offsets of its runs, their lengths in bytes, and the number of samples.
+
+    Raises:
+        BoxError: that can't be said.
+        struct.error: a table is cut off.
     """
-    data = need(table, b"stsz")
+    table = _tables(content)
+    data = table[b"stsz"]
     each, samples = struct.unpack_from(">II", data, 4)
-    firsts, places, _ = _read_runs(table, samples)
+    small, runs = table.get(b"stco"), table[b"stsc"]
+    wide = small if small is not None else table[b"co64"]
+    # Tuples: what is looked at again and again is made into numbers once.
+    places = struct.unpack_from(f">{_count(wide)}{'Q' if small is None else 'I'}", wide, 8)
+    counts = list(_spread(struct.unpack_from(f">{3 * _count(runs)}I", runs, 8), len(places))[0])
+    firsts = list(accumulate(counts, initial=0))
+    if firsts[-1] != samples or 0 in counts:
+        raise BoxError(f"its runs have {firsts[-1]} samples of {samples}")
     if each:
         bounds = [first * each for first in firsts]
     else:
-        ends = list(accumulate(_numbers("I", data, 12, samples), initial=0))
-        bounds = [ends[first] for first in firsts]
-    return places, list(map(int.__sub__, bounds[1:], bounds)), samples
+        ends = list(accumulate(struct.unpack_from(f">{samples}I", data, 12), initial=0))
+        bounds = list(map(ends.__getitem__, firsts))
+    return places, list(map(sub, bounds[1:], bounds)), samples
 
 
 def _check_places(
     firsts: Sequence[int], places: Sequence[int], ends: "array[int]", size_bytes: int
 ) -> None:
-    bounds = [ends[first] for first in firsts]
-    run_ends = list(map(int.__add__, places, map(int.__sub__, bounds[1:], bounds)))
+    bounds = list(map(ends.__getitem__, firsts))
+    run_ends = list(map(add, places, map(sub, bounds[1:], bounds)))
     if max(run_ends) > size_bytes:
         raise UnsuitableIndexError("it is cut off")
-    if any(map(int.__gt__, run_ends, places[1:])):
+    if any(map(gt, run_ends, places[1:])):
         raise UnsuitableIndexError("its samples are out of order or over each other")
 
 
 def _edited(track: TrackIndex, movie_scale: int) -> TrackIndex:
     """Apply the edit list: a delay at the start, and what it hides there."""
     edits = _read_edits(find(track.trak, b"edts", b"elst"))
-    shift, begin, played = Fraction(0), 0, None
+    shift, begin, played = 0, 0, None
     if edits:
         delays = [duration for duration, media_time in edits[:-1] if media_time == -1]
         duration, begin = edits[-1]
         if len(delays) != len(edits) - 1 or begin < 0:
             raise UnsuitableIndexError("its edit list is not simple")
         # In whole ticks, as libav has it: the times that players show.
-        shift = Fraction(round(Fraction(sum(delays) * track.timescale, movie_scale)) - begin)
+        shift = round(Fraction(sum(delays) * track.timescale, movie_scale)) - begin
         played = Fraction(duration * track.timescale, movie_scale) if duration else None
     hidden = begin - min(track.shown(0, min(REORDER, track.samples)))
     allowed = 0 if track.sync is not None else MAX_PRIMING * track.timescale

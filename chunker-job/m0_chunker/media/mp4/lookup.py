@@ -1,6 +1,7 @@
 """Key frames by their time, and where stretches of samples are in the file."""
 
 from bisect import bisect_left
+from operator import ge, sub
 from typing import TYPE_CHECKING
 
 from m0_chunker.media.mp4.index import UnsuitableIndexError
@@ -19,7 +20,7 @@ class KeyFrames:
         if track.sync is None and track.offsets is not None:
             self._samples = range(track.samples)
         self._times = [track.pts(sample) for sample in self._samples or ()]
-        if any(map(int.__ge__, self._times, self._times[1:])):
+        if any(map(ge, self._times, self._times[1:])):
             raise UnsuitableIndexError("its key frames are out of order")
 
     def first_at(self, tick: int) -> int | None:
@@ -38,12 +39,12 @@ def runs_between(
     low = bisect_left(track.run_firsts, first + 1) - 1
     high = bisect_left(track.run_firsts, after)
     firsts = [first, *track.run_firsts[low + 1 : high], after]
-    bounds = [track.ends[sample] for sample in firsts]
+    bounds = list(map(track.ends.__getitem__, firsts))
     offsets = list(track.run_offsets[low:high])
     offsets[0] += track.ends[first] - track.ends[track.run_firsts[low]]
     return (
-        list(map(int.__sub__, firsts[1:], firsts)),
+        list(map(sub, firsts[1:], firsts)),
         offsets,
-        list(map(int.__sub__, bounds[1:], bounds)),
+        list(map(sub, bounds[1:], bounds)),
         list(track.run_descriptions[low:high]),
     )

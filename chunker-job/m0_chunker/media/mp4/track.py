@@ -3,9 +3,8 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import accumulate
-from operator import add
+from operator import add, sub
 from typing import TYPE_CHECKING
 
 from m0_chunker.media.mp4.runs import Runs
@@ -35,7 +34,7 @@ class Steps:
         low = bisect_right(self.firsts, start) - 1
         high = bisect_left(self.firsts, end)
         firsts = [start, *self.firsts[low + 1 : high], end]
-        return Runs(list(map(int.__sub__, firsts[1:], firsts)), self.values[low:high])
+        return Runs(list(map(sub, firsts[1:], firsts)), self.values[low:high])
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class TrackIndex:
     delta_times: Sequence[int]
     offsets: Steps | None
     sync: "array[int] | None"
-    shift: Fraction
+    shift: int
     hidden: int
 
     @property

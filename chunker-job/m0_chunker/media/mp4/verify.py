@@ -1,7 +1,8 @@
 """Whether a chunk's index says just what is in it: read back from the bytes as written."""
 
-from collections.abc import Sequence
+import struct
 from dataclasses import dataclass
+from operator import add, ge
 
 from m0_chunker.media.mp4.boxes import BoxError, children, need
 from m0_chunker.media.mp4.index import read_places
@@ -33,21 +34,26 @@ def read_written(head: bytes, payload_bytes: int) -> list[Written]:
     """
     moov = need(memoryview(head), b"moov")
     written: list[Written] = []
-    spans: list[tuple[int, int]] = []
+    starts: list[int] = []
+    lengths: list[int] = []
     for kind, trak in children(moov):
         if kind != b"trak":
             continue
-        places, lengths, samples = read_places(need(trak, b"mdia", b"minf", b"stbl"))
-        if any(map(int.__ge__, places, places[1:])):
+        try:
+            places, sizes, samples = read_places(need(trak, b"mdia", b"minf", b"stbl"))
+        except struct.error as error:
+            raise BoxError("a table is cut off") from error
+        if any(map(ge, places, places[1:])):
             raise BoxError("a track's samples are out of order")
-        spans.extend(zip(places, lengths, strict=True))
-        written.append(Written(samples, sum(lengths)))
-    _check_tiling(sorted(spans), len(head), len(head) + payload_bytes)
+        starts += places
+        lengths += sizes
+        written.append(Written(samples, sum(sizes)))
+    _check_tiling(starts, lengths, len(head), len(head) + payload_bytes)
     return written
 
 
-def _check_tiling(spans: Sequence[tuple[int, int]], start: int, end: int) -> None:
-    ends = [place + length for place, length in spans]
-    starts = [place for place, _ in spans]
-    if [start, *ends] != [*starts, end]:
+def _check_tiling(starts: list[int], lengths: list[int], first: int, end: int) -> None:
+    # Over a byte lie as many runs as begin up to it, less those that end up to it: if both lists
+    # are the same, that is one over each byte from the first to the end, and none elsewhere.
+    if sorted([first, *map(add, starts, lengths)]) != sorted([*starts, end]):
         raise BoxError("its samples do not fill its media data")

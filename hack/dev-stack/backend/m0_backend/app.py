@@ -1,5 +1,8 @@
 """The HTTP server: POST /graphql and GET /healthz. Started by bin/backend.sh.
 
+Beside them what tests of failures need: /chaos/… (see `chaos`), and 500 in S3's words at every
+other path, so that traffic for the store can be led here.
+
 Environment: DATABASE_URL (`postgresql://…`).
 """
 
@@ -15,9 +18,10 @@ import psycopg
 from graphql import ExecutionResult, GraphQLError, build_schema, graphql
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from m0_backend.chaos import Chaos, stall
 from m0_backend.store import ChunkTable, Row, Store
 
 SCHEMA = build_schema((Path(__file__).parent / "schema.graphql").read_text())
@@ -138,6 +142,34 @@ async def answer(store: StorePort, request: Request) -> JSONResponse:
     return JSONResponse(result.formatted, 503 if outage else 200)
 
 
+async def answer_or_fail(store: StorePort, chaos: Chaos, request: Request) -> JSONResponse:
+    """Run one GraphQL request, unless a test wants it to fail."""
+    fault = chaos.meets(await request.body())
+    if fault == "reject":
+        return JSONResponse({"errors": [{"message": "a test wants this to be refused"}]})
+    if fault == "hang":
+        await stall()
+    if fault == "late":
+        await answer(store, request)
+    if fault:
+        return JSONResponse({"message": "a test wants this to fail"}, 500)
+    return await answer(store, request)
+
+
+async def order(chaos: Chaos, request: Request) -> JSONResponse:
+    """One call of a method of `Chaos` by its name."""
+    what = request.path_params["what"]
+    if what not in {"arm", "armed", "hit", "release", "clear", "set_fault", "show"}:
+        return JSONResponse({"message": f"no such order: {what}"}, 404)
+    return JSONResponse(getattr(chaos, what)(**await request.json()))
+
+
+async def fail_as_s3(_request: Request) -> Response:
+    """What a store says that has trouble of its own."""
+    said = '<?xml version="1.0"?><Error><Code>InternalError</Code><Message>chaos</Message></Error>'
+    return Response(said, 500, media_type="application/xml")
+
+
 async def check_health(store: Store) -> JSONResponse:
     """200 when the database answers, else 503 with the reason."""
     try:
@@ -149,7 +181,7 @@ async def check_health(store: Store) -> JSONResponse:
 
 def create_app() -> Starlette:
     """The program; uvicorn calls this."""
-    store = Store(os.environ["DATABASE_URL"])
+    store, chaos = Store(os.environ["DATABASE_URL"]), Chaos()
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -163,7 +195,10 @@ def create_app() -> Starlette:
         yield
 
     async def graphql_endpoint(request: Request) -> JSONResponse:
-        return await answer(store, request)
+        return await answer_or_fail(store, chaos, request)
+
+    async def chaos_endpoint(request: Request) -> JSONResponse:
+        return await order(chaos, request)
 
     async def healthz(_request: Request) -> JSONResponse:
         return await check_health(store)
@@ -171,5 +206,7 @@ def create_app() -> Starlette:
     routes = [
         Route("/graphql", graphql_endpoint, methods=["POST"]),
         Route("/healthz", healthz, methods=["GET"]),
+        Route("/chaos/{what}", chaos_endpoint, methods=["POST"]),
+        Route("/{rest:path}", fail_as_s3, methods=["GET", "HEAD", "PUT", "POST", "DELETE"]),
     ]
     return Starlette(routes=routes, lifespan=lifespan)

@@ -50,10 +50,16 @@ class Release(OwnStack):
         super().prepare()
         self.kubectl("delete", "serviceaccount", "m0-chunker")
 
-    def install(self, chart: Path = CHART, **more: Any) -> str:
-        """Install or upgrade, and wait until it runs; what helm says."""
+    def install(self, chart: Path = CHART, without: tuple[str, ...] = (), **more: Any) -> str:
+        """Install or upgrade, and wait until it runs; what helm says.
+
+        Args:
+            without: keys of `values` that an older chart does not know.
+            more: values, over those.
+        """
+        values = {name: value for name, value in self.values().items() if name not in without}
         file = self._directory / "values.yaml"
-        file.write_text(yaml.safe_dump(merged(self.values(), more)))
+        file.write_text(yaml.safe_dump(merged(values, more)))
         done = self.helm(
             "upgrade", "--install", NAME, chart, "-f", file, "--wait", "--timeout", WAIT
         )

@@ -1,6 +1,8 @@
 """The chart on the real cluster: taken, checked by `helm test`, upgraded under a running Job."""
 
 import json
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,64 @@ def test_the_api_server_takes_every_rendering(release: Release, values: Path) ->
     flags = ("--server-side", "--force-conflicts", "--field-manager=m0-test", "--dry-run=server")
     said = release.kubectl("apply", *flags, "-f", "-", stdin=json.dumps(manifests))
     assert len(said.splitlines()) == len(shown)
+
+
+def renamed_chart(directory: Path, name: str) -> Path:
+    """The chart with a definition of another name: the real one is the deployed release's."""
+    chart = directory / "chart"
+    shutil.copytree(CHART, chart)
+    file = chart / "files" / "videochunkjobs.yaml"
+    definition = yaml.safe_load(file.read_text())
+    group = definition["spec"]["group"] = f"{name}.test"
+    definition["metadata"]["name"] = f"{name}s.{group}"
+    kind = name.capitalize()
+    definition["spec"]["names"] = {
+        "kind": kind, "listKind": f"{kind}List", "plural": f"{name}s", "singular": name,
+    }  # fmt: skip
+    file.write_text(yaml.safe_dump(definition))
+    return chart
+
+
+def test_an_upgrade_brings_a_changed_definition_and_uninstalling_keeps_it(
+    second: Release, tmp_path: Path
+) -> None:
+    name = f"film{time.time_ns()}"
+    chart = renamed_chart(tmp_path, name)
+    file = chart / "files" / "videochunkjobs.yaml"
+    definition = yaml.safe_load(file.read_text())
+    full_name = definition["metadata"]["name"]
+    off = ("--set", "crds.install=true,rabbitmq.existingSecret=b,operator.replicas=0")
+    off += ("--set", "gateway.enabled=false,tests.enabled=false")
+
+    def columns() -> list[str]:
+        shown = json.loads(second.kubectl("get", "crd", full_name, "-o", "json"))
+        return [c["name"] for c in shown["spec"]["versions"][0]["additionalPrinterColumns"]]
+
+    def wait_served() -> None:
+        second.kubectl("wait", "--for=condition=Established", f"crd/{full_name}", "--timeout=60s")
+
+    try:
+        second.helm("install", NAME, chart, *off)
+        wait_served()
+        assert "Test" not in columns()
+        example = yaml.safe_load((ROOT / "examples" / "videochunkjob.yaml").read_text())
+        example |= {"apiVersion": f"{name}.test/v1", "kind": name.capitalize()}
+        wait_for(
+            "the new kind to be taken",
+            lambda: second.kubectl("apply", "-f", "-", stdin=json.dumps(example), check=False),
+        )
+        column = {"name": "Test", "type": "string", "jsonPath": ".metadata.name"}
+        definition["spec"]["versions"][0]["additionalPrinterColumns"].append(column)
+        file.write_text(yaml.safe_dump(definition))
+        second.helm("upgrade", NAME, chart, *off)
+        assert "Test" in columns()
+        second.helm("uninstall", NAME)
+        assert "Test" in columns()
+        assert second.kubectl("get", f"{name}s.{name}.test", "-o", "name").strip()
+        # What was kept is taken up again.
+        second.helm("install", NAME, chart, *off)
+    finally:
+        second.kubectl("delete", "crd", full_name, "--ignore-not-found", "--wait=false")
 
 
 def check(release: Release) -> tuple[int, list[str]]:

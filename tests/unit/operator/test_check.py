@@ -74,8 +74,9 @@ def settings(tmp_path: Path) -> OperatorSettings:
     )
 
 
+@pytest.mark.usefixtures("outside")
 async def test_when_all_is_well(
-    outside: Outside, settings: OperatorSettings, capsys: pytest.CaptureFixture[str]
+    settings: OperatorSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert await check(settings) == 0
     assert capsys.readouterr().out.splitlines() == [
@@ -121,8 +122,9 @@ async def test_what_is_away_is_one_line_and_the_rest_is_looked_at_all_the_same(
     assert "hush" not in said
 
 
+@pytest.mark.usefixtures("outside")
 async def test_a_template_that_the_operator_would_refuse_is_named(
-    outside: Outside, settings: OperatorSettings, capsys: pytest.CaptureFixture[str]
+    settings: OperatorSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings.job_template_file.write_text('{"image": "x", "podOverlay": {"hostNetwork": true}}')
     assert await check(settings) == 1

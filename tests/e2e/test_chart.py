@@ -81,8 +81,8 @@ def test_an_upgrade_brings_a_changed_definition_and_uninstalling_keeps_it(
     file = chart / "files" / "videochunkjobs.yaml"
     definition = yaml.safe_load(file.read_text())
     full_name = definition["metadata"]["name"]
-    off = ("--set", "crds.install=true,rabbitmq.existingSecret=b,operator.replicas=0")
-    off += ("--set", "gateway.enabled=false,tests.enabled=false")
+    least = "crds.install=true,rabbitmq.existingSecret=b,operator.replicas=0"
+    off = ("--set", f"{least},gateway.enabled=false,tests.enabled=false")
 
     def columns() -> list[str]:
         shown = json.loads(second.kubectl("get", "crd", full_name, "-o", "json"))

@@ -29,6 +29,8 @@ step "types (tests)" env MYPYPATH=tests:tests/e2e $bin/mypy tests/fakes tests/e2
 step "import layers" $bin/lint-imports --no-logo
 step "generated files" $bin/python hack/generate.py --check
 step "chart m0-operator" .m0/bin/helm lint --strict --quiet charts/m0-operator -f hack/cluster/values-dev.yaml
+step "chart m0-operator, everything on" .m0/bin/helm lint --strict --quiet charts/m0-operator \
+    -f tests/data/charts/values-everything.yaml
 step "chart m0-dev-stack" .m0/bin/helm lint --strict --quiet charts/m0-dev-stack
 step "unit tests" $bin/python -m pytest tests/unit -q -n auto --dist worksteal
 tail -n 1 "$said"

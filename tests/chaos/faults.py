@@ -254,6 +254,24 @@ def two_operators(stage: Stage, _ids: Ids) -> Iterator[None]:
 
 
 @contextmanager
+def two_operators_at_work(stage: Stage, ids: Ids) -> Iterator[None]:
+    """The leader has sent a dead letter before: the next one leaves without a moment's delay.
+
+    While it connects to the broker it would learn that its time is over, fence or no fence.
+    """
+    with two_operators(stage, ids):
+        body = f"no json, before {ids}".encode()
+        stage.stack.publish(body)
+        stage.wait(
+            "its dead letter",
+            lambda: stage.stack.messages(
+                "M0_DEADLETTER_QUEUE", lambda m: m.body == body, take=True
+            ),
+        )
+        yield
+
+
+@contextmanager
 def leader_paused(stage: Stage, ids: Ids) -> Iterator[None]:
     """Stopped until the other one leads and has done what there was to do; then it wakes up."""
     old = stage.leader()
@@ -341,6 +359,6 @@ FAULTS = {
     "leader paused": Fault(
         "the leader paused (SIGSTOP) until its successor was done, then woken",
         leader_paused,
-        prepare=two_operators,
+        prepare=two_operators_at_work,
     ),
 }

@@ -34,12 +34,13 @@ from m0_operator.domain.records import (
     record_rejection,
     record_success,
 )
-from m0_operator.domain.retries import next_job
+from m0_operator.domain.retries import next_job, wait_before
 from m0_operator.domain.status import (
     ConditionType,
     FailureStatus,
     Status,
     build_failure,
+    cap,
     rfc3339,
 )
 from m0_operator.domain.watching import never_started, record_run, record_wait
@@ -109,6 +110,14 @@ def _rejection(resource: Resource) -> FailureStatus | None:
     except RequestError as error:
         return build_failure(error.code, str(error), field=error.field)
     return None
+
+
+def _due(status: Status, failure: FailureStatus, job: JobView | None) -> datetime | None:
+    """When the next Job may start; None: at once."""
+    if job is None or job.finished_at is None or status.job_ref is None:
+        return None
+    wait = wait_before(status.job_ref, failure)
+    return datetime.fromisoformat(job.finished_at) + wait if wait else None
 
 
 def _start(status: Status, resource: Resource, policy: Policy, now: datetime) -> Decision:
@@ -191,6 +200,11 @@ def _again(
     following = next_job(ref, failure, policy.template) if ref else None
     if following is None:
         return Decision(record_failure(status, failure, now))
+    due = _due(status, failure, job)
+    if due is not None and now < due:
+        said = cap(f"{failure.message.rstrip('.')}; it is started again at {due:%H:%M:%S} UTC.")
+        waiting = status.model_copy(update={"phase": "Queued", "message": said})
+        return Decision(waiting, requeue_s=(due - now).total_seconds())
     actions: list[Action] = []
     if job is not None and job.end is None:
         # First: once its node is back, the Job would go on beside its successor.

@@ -2,8 +2,10 @@
 
 A pod that fails for a while (a store that is down) is its Job's own matter, by the exit
 code. Here is what no pod of the same Job could do better: too little memory, a node that
-is gone, a Job that somebody deleted.
+is gone, a Job that somebody deleted, a broker that is away for longer than a Job tries.
 """
+
+from datetime import timedelta
 
 from m0_contract.errors import ErrorCode
 
@@ -18,8 +20,20 @@ MAX_RETRIES = 3
 MAX_JOBS = 12
 """Jobs for one video, whatever their ends: none is started for ever."""
 
-_COUNTED = frozenset({ErrorCode.JOB_LOST, ErrorCode.KILLED, ErrorCode.OUT_OF_MEMORY})
+_PLATFORM = frozenset({ErrorCode.BROKER_UNREACHABLE, ErrorCode.DATABASE_UNREACHABLE})
+"""What all videos need alike: its absence is no fault of any of them."""
+
+FIRST_WAIT_S, WAIT_FACTOR = 30, 4
+"""Half a minute, two, eight: with the pods' own tries, an absence of ten minutes is outlived."""
+
+_COUNTED = _PLATFORM | {ErrorCode.JOB_LOST, ErrorCode.KILLED, ErrorCode.OUT_OF_MEMORY}
 _FREE = frozenset({ErrorCode.NODE_LOST})
+
+
+def wait_before(ref: JobRef, failure: FailureStatus) -> timedelta:
+    """How long the next Job after this failure is put off, from the end of the last one."""
+    seconds = FIRST_WAIT_S * WAIT_FACTOR**ref.retries if failure.code in _PLATFORM else 0
+    return timedelta(seconds=seconds)
 
 
 def next_job(ref: JobRef, failure: FailureStatus, template: JobTemplate) -> CreateJob | None:

@@ -62,6 +62,8 @@ WELL = PodView(
 )
 ILL = replace(WELL, exit_code=65, ended_message=failed("NOT_MEDIA", "probe"))
 NO_MEMORY = replace(WELL, exit_code=137, ended_reason="OOMKilled", ended_message="")
+NO_BROKER = replace(WELL, exit_code=75, ended_message=failed("BROKER_UNREACHABLE", "publish"))
+LATELY = "2025-12-31T23:59:50Z"
 KILLED = replace(WELL, exit_code=137, ended_reason="Error", ended_message="")
 LONG_AGO = "2025-12-31T23:55:00Z"
 AT_WORK = PodView(name="p", created_at=LONG_AGO, running=True)
@@ -204,6 +206,27 @@ CASES: dict[str, tuple[Observed, str | None, tuple[Action | type, ...]]] = {
     ),
     "one that is killed again and again has failed": (
         seen(status=again(retries=MAX_RETRIES), job=BROKEN, pods=(KILLED,)),
+        "Failed", (ReportBackend, PublishDeadLetter),
+    ),
+    "a broker that is away for long is waited for": (
+        seen(status=STARTED, job=replace(BROKEN, finished_at=LATELY), pods=(NO_BROKER,)),
+        "Queued", (),
+    ),
+    "then it is tried again": (
+        seen(status=STARTED, job=replace(BROKEN, finished_at=LONG_AGO), pods=(NO_BROKER,)),
+        "Queued", (ExpireJob(JOB.name, 600), CreateJob),
+    ),
+    "but each time later": (
+        seen(
+            status=again(retries=2), job=replace(BROKEN, finished_at=LONG_AGO), pods=(NO_BROKER,)
+        ),
+        "Queued", (),
+    ),
+    "and not for ever": (
+        seen(
+            status=again(retries=MAX_RETRIES), job=replace(BROKEN, finished_at=LONG_AGO),
+            pods=(NO_BROKER,),
+        ),
         "Failed", (ReportBackend, PublishDeadLetter),
     ),
     "stopped, it is not started again": (

@@ -128,7 +128,9 @@ def test_what_was_ended_in_the_middle_goes_on_and_nothing_is_lost_or_different(
     expect.no_second_dead_letter(stack, body)
 
     jobs = stack.items("jobs", f"m0.sightapi.io/videochunkjob=video-{process_id}")
-    assert [job["status"].get("succeeded") for job in jobs] == [1]
+    # One that was killed is followed by another, since it may have been for its memory.
+    succeeded = [job["status"].get("succeeded", 0) for job in jobs]
+    assert (sum(succeeded), len(succeeded) <= 1 + len(blows)) == (1, True)
     resource = stack.resource(f"video-{process_id}") or {}
     gone_on = resumed(stack, process_id)
     assert gone_on, "the next pod goes on"

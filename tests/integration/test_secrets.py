@@ -121,7 +121,7 @@ def test_the_chunker_is_tried_again_when_the_service_is_away(tmp_path: Path) -> 
     assert (code, failure["code"]) == (75, "SECRETS_UNREACHABLE")
 
 
-@pytest.mark.parametrize("program", ["m0_operator.app", "m0_operator.gateway.app"])
+@pytest.mark.parametrize("program", ["m0_operator.app", "m0_operator.gateway.serve"])
 def test_operator_and_gateway_end_with_a_reason(endpoint: str, program: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", f"from {program} import main; main()"],

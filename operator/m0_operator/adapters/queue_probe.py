@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
@@ -10,14 +9,6 @@ from aiormq.exceptions import ChannelNotFoundEntity
 from m0_wire.broker import translate_broker_errors
 
 from m0_operator.adapters.broker import bounded
-
-
-@dataclass(frozen=True, slots=True)
-class QueueCounts:
-    """How many messages wait in a queue, and how many take from it."""
-
-    messages: int
-    consumers: int
 
 
 class QueueProbe:
@@ -28,12 +19,7 @@ class QueueProbe:
         self._timeout_s = timeout_s
 
     async def depth(self, name: str) -> int | None:
-        """How many messages wait in a queue; raises as `counts`."""
-        counts = await self.counts(name)
-        return None if counts is None else counts.messages
-
-    async def counts(self, name: str) -> QueueCounts | None:
-        """A queue's counts; None where there is no such queue.
+        """How many messages wait in a queue; None where there is no such queue.
 
         Raises:
             BrokerUnavailableError: it can't be told.
@@ -46,8 +32,7 @@ class QueueProbe:
             except ChannelNotFoundEntity:
                 return None
             await channel.close()
-            said = queue.declaration_result
-            return QueueCounts(said.message_count or 0, said.consumer_count or 0)
+            return queue.declaration_result.message_count or 0
 
 
 @asynccontextmanager

@@ -54,18 +54,17 @@ async def measure(room: "ClusterRoom") -> QueueState:
             limit = read_limit(release, await room.cluster.fetch_config_map(release.name))
         except ClusterUnavailableError as error:
             notes.append(f"the limit can't be read: {error}")
-    waiting = consumers = dead = None
+    waiting = dead = None
     kind = ""
     queue = release.queue("M0_PRIORITY_QUEUE")
     try:
         url = await room.amqp_url()
         async with open_probe(url, timeout_s=room.where.timeout_s) as probe:
-            requests = await probe.counts(queue)
+            waiting = await probe.depth(queue)
             dead = await probe.depth(release.queue("M0_DEADLETTER_QUEUE"))
-        if requests is None:
+        if waiting is None:
             notes.append(f"there is no queue {queue}")
         else:
-            waiting, consumers = requests.messages, requests.consumers
             facts = await learn_facts(url, queue, room.where.timeout_s)
             kind = f"{facts.kind or 'of unknown kind'}; {judge_priorities(facts).sentence}"
     except BrokerUnavailableError as error:
@@ -78,7 +77,6 @@ async def measure(room: "ClusterRoom") -> QueueState:
         active,
         ended,
         WINDOW_S,
-        consumers=consumers,
         kind=kind,
         dead=dead,
         limit=limit,

@@ -60,7 +60,6 @@ class QueueState:
 
     Attributes:
         waiting: requests in the queue.
-        consumers: operators that take from it.
         kind: of the queue, and what it makes of priorities.
         dead: dead letters.
         active: videos in the cluster that have not ended.
@@ -73,7 +72,6 @@ class QueueState:
     active: int
     finished: int
     window_s: int
-    consumers: int | None = None
     kind: str = ""
     dead: int | None = None
     limit: int | None = None

@@ -37,8 +37,8 @@ def _lines(state: QueueState) -> list[tuple[str, str]]:
         left = (state.waiting + state.active) / per_minute * 60
         rate += f"; what is there takes about {render.duration(left)} at that rate"
     waiting = "unknown" if state.waiting is None else str(state.waiting)
-    if state.waiting is not None and state.consumers == 0:
-        waiting += paint("; nobody takes them: does the operator run?", "red")
+    if state.waiting and state.limit is not None and state.active < state.limit:
+        waiting += paint("; a slot is free: `m0 doctor` says why it stays so", "yellow")
     slots = f"{state.active} of {'?' if state.limit is None else state.limit} taken"
     if state.limit is not None and state.active >= state.limit and state.waiting:
         slots += "; more at a time: max-active-jobs"

@@ -86,7 +86,7 @@ def _story(view: VideoView) -> Iterator[str]:
     yield _pair("What", f"failed in the stage {failure.stage}{where}")
     yield _pair("Why", paint(failure.code, "red") + f": {failure.message}{field}")
     yield _pair("What to do", failure.remedy or "docs/failures.md has a row for this code.")
-    again = "It may help by itself" if failure.retryable else "Only after that"
+    again = "Then, or as it is" if failure.retryable else "Only after that"
     if view.phase == "Stopped" or failure.code == "STOPPED":
         again = "When it is wanted after all"
     yield _pair("", f"{again}: m0 retry {view.process_id}")

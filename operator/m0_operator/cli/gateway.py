@@ -10,6 +10,13 @@ import httpx
 
 from m0_operator.cli.errors import CliError, Exit, usage
 from m0_operator.cli.findings import Finding
+from m0_operator.cli.gateway_answers import (
+    build_candidates,
+    build_path_id,
+    need_cluster,
+    read_answer,
+    read_events,
+)
 from m0_operator.cli.port import Happening, LogLine, QueueState, Settlement
 from m0_operator.cli.where import Where
 from m0_operator.domain.deadletter import build_failure_id
@@ -23,15 +30,6 @@ from m0_operator.services.jobs import StopReceipt, Update, VideoNotFoundError, V
 JOBS, LETTERS = "/api/v1/jobs", "/api/v1/dead-letters"
 SILENCE_S = 60.0
 """The gateway says something at least each 15 s."""
-BY_STATUS = {
-    401: (Exit.REFUSED, "M0_TOKEN has the token"),
-    403: (Exit.REFUSED, "this needs a token that may do more than look"),
-    404: (Exit.NOT_FOUND, ""),
-    409: (Exit.REFUSED, ""),
-    410: (Exit.REFUSED, ""),
-    413: (Exit.USAGE, ""),
-    422: (Exit.USAGE, ""),
-}
 
 
 @asynccontextmanager
@@ -67,7 +65,7 @@ class GatewayRoom:
     async def submit(self, submission: Submission, *, direct: bool) -> str:
         """Hand a request over."""
         if direct:
-            raise _needs_cluster("--direct")
+            raise need_cluster("--direct")
         body = submission.body
         if submission.priority:
             # The gateway takes the priority off again: it belongs to the queue.
@@ -98,7 +96,7 @@ class GatewayRoom:
 
     async def _ask_for(self, method: str, name: str) -> Any:
         """What the gateway says of a video, called by its id or by its resource's name."""
-        for candidate in _candidates(name):
+        for candidate in build_candidates(name):
             try:
                 return await self._ask(method, f"{JOBS}/{quote(candidate, safe='')}")
             except CliError as error:
@@ -109,7 +107,7 @@ class GatewayRoom:
     async def follow(self, name: str) -> AsyncGenerator[Update, None]:
         """One as it is and as it changes; goes on after a stream that breaks off."""
         view = await self.get(name)
-        path = f"{JOBS}/{_path_id(view)}/events"
+        path = f"{JOBS}/{build_path_id(view)}/events"
         last = ""
         while True:
             headers = {"Last-Event-ID": last} if last else {}
@@ -122,8 +120,8 @@ class GatewayRoom:
                         return
                     if answer.status_code != 200:
                         await answer.aread()
-                        _read(answer, self._where.gateway)
-                    async for kind, data, number in _events(answer.aiter_lines()):
+                        read_answer(answer, self._where.gateway)
+                    async for kind, data, number in read_events(answer.aiter_lines()):
                         if kind == "end":
                             return
                         last = number or last
@@ -144,7 +142,7 @@ class GatewayRoom:
     async def suspend(self, name: str, *, suspend: bool) -> VideoView:
         """Not through the gateway."""
         del name
-        raise _needs_cluster("suspend" if suspend else "resume")
+        raise need_cluster("suspend" if suspend else "resume")
 
     async def retry(self, view: VideoView, priority: int | None) -> str:
         """Replay its dead letter."""
@@ -171,7 +169,7 @@ class GatewayRoom:
         """Not through the gateway."""
         del follow, tail
         hint = "`m0 describe` has the end of its log if it failed"
-        raise _needs_cluster("logs", hint)
+        raise need_cluster("logs", hint)
         yield LogLine(view.name, "")
 
     # ── Dead letters ──────────────────────────────────────────────────────────
@@ -231,7 +229,7 @@ class GatewayRoom:
     async def purge(self, wanted: LetterFilter) -> Settlement:
         """Not through the gateway."""
         del wanted
-        raise _needs_cluster("dlq purge")
+        raise need_cluster("dlq purge")
 
     # ── M0 itself ─────────────────────────────────────────────────────────────
     async def queue(self) -> QueueState:
@@ -267,7 +265,7 @@ class GatewayRoom:
             answer = await self._client.request(method, path, **more)
         except httpx.HTTPError as error:
             raise self._away(error) from error
-        return _read(answer, self._where.gateway)
+        return read_answer(answer, self._where.gateway)
 
     def _away(self, error: httpx.HTTPError) -> CliError:
         text = str(error) or type(error).__name__
@@ -276,54 +274,3 @@ class GatewayRoom:
             f"the gateway {self._where.gateway} can't be reached: {text}",
             "is the URL right, and the port 9000?",
         )
-
-
-def _read(answer: httpx.Response, gateway: str) -> Any:
-    """The answer's JSON.
-
-    Raises:
-        CliError: it is a refusal, in the gateway's own words.
-    """
-    try:
-        document = answer.json()
-    except ValueError:
-        document = None
-    if answer.is_success and isinstance(document, dict):
-        return document
-    if not isinstance(document, dict) or "code" not in document:
-        text = f"{gateway} answers {answer.status_code}, and not as M0's gateway does"
-        raise CliError(Exit.UNREACHABLE, text, "is the URL right, and the gateway of this version?")
-    code, hint = BY_STATUS.get(answer.status_code, (Exit.UNREACHABLE, ""))
-    detail = document.get("detail")
-    if not isinstance(detail, str):
-        detail = "; ".join(f"{e['field']}: {e['message']}" for e in document.get("errors") or ())
-    raise CliError(code, f"{document['code']}: {detail}", hint)
-
-
-async def _events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, str, str]]:
-    """(event, data, id) of server-sent events."""
-    event: dict[str, str] = {}
-    async for line in lines:
-        if not line:
-            if "data" in event:
-                yield event.get("event", ""), event["data"], event.get("id", "")
-            event = {}
-            continue
-        name, _, value = line.partition(":")
-        event[name] = value.removeprefix(" ")
-
-
-def _candidates(name: str) -> list[str]:
-    plain = name.rpartition("/")[2] if name.startswith(("vcj/", "videochunkjob")) else name
-    rest = plain.removeprefix("video-")
-    return [plain, rest] if rest != plain else [plain]
-
-
-def _path_id(view: VideoView) -> str:
-    given = view.process_id
-    return quote(f'"{given}"' if isinstance(given, str) else str(given), safe="")
-
-
-def _needs_cluster(what: str, hint: str = "") -> CliError:
-    text = f"{what} does not go through the gateway: it needs a kubeconfig"
-    return usage(text, hint or "without --gateway and M0_GATEWAY_URL the kubeconfig is used")

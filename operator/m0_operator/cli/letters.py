@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
+from m0_contract.errors import ERRORS, ErrorCode, Stage
 from m0_contract.request import RequestError
 
 from m0_operator.cli import render
@@ -41,8 +42,18 @@ def dlq() -> None:
 
 def _filters(function: Command) -> Command:
     options = (
-        click.option("--code", metavar="CODE", help="Why it failed, as in docs/failures.md."),
-        click.option("--stage", metavar="STAGE", help="Where it failed."),
+        click.option(
+            "--code",
+            type=click.Choice(list(ErrorCode), case_sensitive=False),
+            metavar="CODE",
+            help="Why it failed, as in docs/failures.md.",
+        ),
+        click.option(
+            "--stage",
+            type=click.Choice(list(Stage), case_sensitive=False),
+            metavar="STAGE",
+            help="Where it failed: " + ", ".join(Stage),
+        ),
         click.option("--process-id", metavar="ID", help="Of this request."),
         click.option(
             "--since", metavar="TIME", help="Failed since: 90s, 15m, 2h, 3d, or RFC 3339."
@@ -55,7 +66,7 @@ def _filters(function: Command) -> Command:
 
 def _filter(given: dict[str, Any]) -> LetterFilter:
     return LetterFilter(
-        code=given["code"].upper() if given["code"] else None,
+        code=given["code"],
         stage=given["stage"],
         process_id=given["process_id"],
         since=parse_since(given["since"]),
@@ -109,8 +120,6 @@ def show(letter: str, output: Output, *, body: bool) -> None:
 
 
 def _tell(letter: LetterDetail) -> None:
-    from m0_contract.errors import ERRORS, ErrorCode  # noqa: PLC0415
-
     known = letter.code in set(ErrorCode)
     pairs = (
         ("Letter", paint(letter.id, bold=True)),

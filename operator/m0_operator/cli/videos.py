@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from m0_contract.errors import ErrorCode
 
 from m0_operator.cli import asking, render, telling
 from m0_operator.cli.errors import Exit, refuse, usage
@@ -107,7 +108,13 @@ async def _look(room: Room, name: str) -> VideoView | None:
 @click.command()
 @click.argument("video", nargs=-1)
 @click.option("--phase", type=click.Choice(PHASES), multiple=True, help="Any of these.")
-@click.option("--code", multiple=True, metavar="CODE", help="Failed with any of these.")
+@click.option(
+    "--code",
+    type=click.Choice(list(ErrorCode), case_sensitive=False),
+    multiple=True,
+    metavar="CODE",
+    help="Failed with any of these.",
+)
 @click.option("--modality", type=click.Choice(["batch", "live"]), multiple=True)
 @click.option("--prefix", default="", help="How the process_id begins.")
 @click.option("--since", metavar="TIME", help="Created since: 90s, 15m, 2h, 3d, or RFC 3339.")
@@ -125,7 +132,7 @@ def get(video: tuple[str, ...], output: Output, limit: int | None, **given: Any)
     wanted = VideoFilter(
         phases=frozenset(given["phase"]),
         modalities=frozenset(given["modality"]),
-        codes=frozenset(code.upper() for code in given["code"]),
+        codes=frozenset(given["code"]),
         prefix=given["prefix"],
         since=parse_since(given["since"]),
     )

@@ -43,9 +43,8 @@ class KubernetesTerminal(KubernetesVideos):
         )
         self._inside = inside
         self.server = ""
-        super().__init__(
-            namespace or ("default" if inside else self._find_namespace()), timeout_s=timeout_s
-        )
+        own = "default" if inside else self._find_namespace()
+        super().__init__(namespace or own, timeout_s=timeout_s)
 
     @property
     def namespace(self) -> str:

@@ -7,6 +7,7 @@ import click
 
 from m0_operator.cli import render
 from m0_operator.cli.asking import call
+from m0_operator.cli.completing import complete_videos
 from m0_operator.cli.errors import CliError, Exit, refuse, translate, usage
 from m0_operator.cli.port import Room
 from m0_operator.cli.watching import watch_all
@@ -17,7 +18,7 @@ Done = tuple[VideoView, str]
 
 
 @click.command()
-@click.argument("video")
+@click.argument("video", shell_complete=complete_videos)
 @click.option("-f", "--follow", is_flag=True, help="Go on until the video has ended.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="LINES", help="Only the last ones.")
 @where_options()
@@ -38,7 +39,7 @@ def logs(video: str, tail: int | None, *, follow: bool) -> None:
 
 
 @click.command()
-@click.argument("video", nargs=-1, required=True)
+@click.argument("video", nargs=-1, required=True, shell_complete=complete_videos)
 @output_option("table", "json", "yaml", "name")
 @where_options()
 def stop(video: tuple[str, ...], output: Output) -> None:
@@ -56,7 +57,7 @@ def stop(video: tuple[str, ...], output: Output) -> None:
 
 
 @click.command()
-@click.argument("video", nargs=-1, required=True)
+@click.argument("video", nargs=-1, required=True, shell_complete=complete_videos)
 @output_option("table", "json", "yaml", "name")
 @where_options()
 def suspend(video: tuple[str, ...], output: Output) -> None:
@@ -69,7 +70,7 @@ def suspend(video: tuple[str, ...], output: Output) -> None:
 
 
 @click.command()
-@click.argument("video", nargs=-1, required=True)
+@click.argument("video", nargs=-1, required=True, shell_complete=complete_videos)
 @output_option("table", "json", "yaml", "name")
 @where_options()
 def resume(video: tuple[str, ...], output: Output) -> None:
@@ -82,7 +83,7 @@ def resume(video: tuple[str, ...], output: Output) -> None:
 
 
 @click.command()
-@click.argument("video", nargs=-1, required=True)
+@click.argument("video", nargs=-1, required=True, shell_complete=complete_videos)
 @click.option("--priority", type=click.IntRange(0, 9), help="Instead of its own.")
 @click.option("-w", "--watch", "follow", is_flag=True, help="Follow them to their end.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="With --watch: not longer.")

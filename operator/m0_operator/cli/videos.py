@@ -7,6 +7,7 @@ import click
 from m0_contract.errors import ErrorCode
 
 from m0_operator.cli import asking, render, telling
+from m0_operator.cli.completing import complete_videos
 from m0_operator.cli.errors import Exit, refuse, usage
 from m0_operator.cli.port import Room
 from m0_operator.cli.watching import watch_all
@@ -106,7 +107,7 @@ async def _look(room: Room, name: str) -> VideoView | None:
 
 
 @click.command()
-@click.argument("video", nargs=-1)
+@click.argument("video", nargs=-1, shell_complete=complete_videos)
 @click.option("--phase", type=click.Choice(PHASES), multiple=True, help="Any of these.")
 @click.option(
     "--code",
@@ -170,7 +171,7 @@ async def _everything(room: Room, wanted: VideoFilter, limit: int | None) -> lis
 
 
 @click.command()
-@click.argument("video", nargs=-1, required=True)
+@click.argument("video", nargs=-1, required=True, shell_complete=complete_videos)
 @output_option("table", "json", "yaml")
 @where_options()
 def describe(video: tuple[str, ...], output: Output) -> None:
@@ -188,7 +189,7 @@ def describe(video: tuple[str, ...], output: Output) -> None:
 
 
 @click.command()
-@click.argument("video", nargs=-1, required=True)
+@click.argument("video", nargs=-1, required=True, shell_complete=complete_videos)
 @click.option("--timeout", type=float, metavar="SECONDS", help="Not longer than that.")
 @output_option("table", "json")
 @where_options()

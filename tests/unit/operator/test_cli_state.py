@@ -19,8 +19,9 @@ from m0_operator.cli.doctor import judge_lease, pod_trouble, read_job_secrets, r
 from m0_operator.cli.errors import CliError
 from m0_operator.cli.evidence import judge
 from m0_operator.cli.gateway import GatewayRoom
-from m0_operator.cli.main import COMMANDS, SECTIONS, call
+from m0_operator.cli.main import COMMANDS, SECTIONS, call, m0
 from m0_operator.cli.release import read_limit, read_release
+from m0_operator.cli.videos import get
 from m0_operator.cli.where import Desk, Where, open_room, paint
 from m0_operator.domain.priorities import QueueFacts
 from m0_operator.errors import ClusterUnavailableError
@@ -280,6 +281,18 @@ def test_a_completion_script(shell: str, capsys: Capture) -> None:
     out = capsys.readouterr().out
     assert f"_M0_COMPLETE={shell}_complete" in out
     assert call(["completion", "csh"]) == 2
+
+
+def test_names_are_completed_and_nobody_is_disturbed(home: Home) -> None:
+    home.store.put(build_video(101, phase="Running"))
+    home.store.put(build_video(202, phase="Running"))
+    context = click.Context(m0, obj=Desk(opener=home._open))
+    (argument,) = [item for item in get.params if item.name == "video"]
+    for typed, found in (("1", ["101"]), ("video-2", ["video-202"]), ("x", [])):
+        items = argument.shell_complete(context, typed)
+        assert [item.value for item in items] == found
+    home.store.error = ClusterUnavailableError("away")
+    assert argument.shell_complete(context, "1") == []
 
 
 def test_the_version(home: Home, capsys: Capture) -> None:

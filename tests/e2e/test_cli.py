@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from own import OwnStack, own_stack
 Request = Callable[..., dict[str, Any]]
 NewId = Callable[[], int]
 BUCKET = "spectra-videos"
+TOKEN = "a-token-of-this-test"
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +230,138 @@ def test_the_doctor_where_there_is_no_operator(own: OwnStack, m0: Terminal) -> N
     assert f"FAILED  operator: no Deployment of it in namespace {own.namespace}" in out
     assert "ok      leader" in out, "there is one, without a Deployment"
     assert f"queue {own.requests}: 0 waiting" in out
+
+
+@pytest.fixture
+def deployment(own: OwnStack) -> Iterator[None]:
+    """A release whose Secret has another password than the broker; it runs no pods."""
+    labels = {"app.kubernetes.io/name": "m0-operator", "app.kubernetes.io/component": "operator"}
+    meta = {"name": "m0-operator", "namespace": own.namespace, "labels": labels}
+    reference = {"secretKeyRef": {"name": "broken", "key": "amqp-url"}}
+    container = {
+        "name": "operator",
+        "image": "none",
+        "env": [{"name": "M0_AMQP_URL", "valueFrom": reference}],
+    }
+    items: list[dict[str, Any]] = [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "broken", "namespace": own.namespace},
+            "stringData": {"amqp-url": "amqp://m0:out-of-date@m0-rabbitmq:5672/"},
+        },
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": meta,
+            "spec": {
+                "replicas": 0,
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {"containers": [container]},
+                },
+            },
+        },
+    ]
+    document = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    own.kubectl("apply", "-f", "-", stdin=document)
+    yield
+    own.kubectl("delete", "deployment/m0-operator", "secret/broken")
+
+
+@pytest.mark.usefixtures("deployment")
+def test_the_doctor_tells_that_the_operators_own_password_is_wrong(
+    own: OwnStack, m0: Terminal
+) -> None:
+    out = m0.run("doctor", code=1)
+    assert "FAILED  operator m0-operator: is scaled to nothing" in out
+    own_user = "the operator's own user at the broker (Secret broken)"
+    assert f"FAILED  {own_user}: is refused: wrong user or password" in out
+    restart = f"kubectl -n {own.namespace} rollout restart deployment/m0-operator"
+    assert f"correct amqp-url in the Secret broken, then {restart}" in out
+    assert "out-of-date" not in out
+    said = m0.run("dlq", "list", code=4, M0_AMQP_URL="")
+    assert "give --amqp-url" in said, "the release's own host is of the cluster"
+
+
+def test_somebody_who_may_only_look_at_one(
+    own: OwnStack, m0: Terminal, tmp_path: Path, new_id: NewId
+) -> None:
+    account = f"system:serviceaccount:{own.namespace}:looker"
+    own.kubectl("create", "serviceaccount", "looker")
+    own.kubectl("create", "role", "looker", "--verb=get", "--resource=videochunkjobs")
+    own.kubectl("create", "rolebinding", "looker", "--role=looker", f"--user={account}")
+    config = json.loads(own.kubectl("config", "view", "--raw", "--minify", "-o", "json"))
+    token = own.kubectl("create", "token", "looker").strip()
+    config["users"] = [{"name": config["users"][0]["name"], "user": {"token": token}}]
+    file = tmp_path / "kubeconfig"
+    file.write_text(json.dumps(config))
+    assert "does not let you" in m0.run("get", "--kubeconfig", file, code=5)
+    m0.run("get", new_id(), "--kubeconfig", file, code=3)
+    out = m0.run("doctor", "--kubeconfig", file, code=1)
+    assert "FAILED  your rights" in out
+    assert "list videochunkjobs (m0 get)" in out
+    assert "?       operator: you may not look" in out
+
+
+@pytest.fixture
+def gateway(own: OwnStack, tmp_path: Path) -> Iterator[str]:
+    """The URL of a gateway of this code, which wants a token."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+        "KUBECONFIG": own.env["KUBECONFIG"],
+        "M0_AMQP_URL": own.env["M0_AMQP_URL"],
+        "M0_NAMESPACE": own.namespace,
+        "M0_PRIORITY_QUEUE": own.requests,
+        "M0_DEADLETTER_QUEUE": own.letters,
+        "M0_GATEWAY_PORT": str(port),
+        "M0_GATEWAY_TOKENS": TOKEN,
+        "M0_GATEWAY_DRAIN_S": "0",
+    }
+    with (tmp_path / "gateway.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from m0_operator.gateway.serve import main; main()"],
+            env=env,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def test_all_of_it_through_the_gateway(
+    own: OwnStack, gateway: str, new_id: NewId, source: str
+) -> None:
+    m0 = Terminal(own, M0_GATEWAY_URL=gateway, KUBECONFIG="/none", M0_AMQP_URL="")
+    wait_for("the gateway", lambda: _healthy(m0))
+    assert "M0_TOKEN" in m0.run("get", code=5)
+    process_id, other = new_id(), new_id()
+    token = {"M0_TOKEN": TOKEN}
+    watch = ("--watch", "--timeout", 120)
+    out = m0.run(*flags(process_id, source), "--priority", 7, *watch, **token)
+    assert out.splitlines()[-1].startswith(f"video-{process_id} Succeeded 100% 5 chunks")
+    assert f"video-{process_id}" in m0.run("get", "-o", "name", **token)
+    missing = f"s3://{BUCKET}/e2e/{other}.mp4"
+    m0.run(*flags(other, missing), *watch, code=1, **token)
+    assert "SOURCE_NOT_FOUND" in m0.run("describe", f"video-{other}", **token)
+    m0.run("retry", other, *watch, code=1, **token)
+    assert "SOURCE_NOT_FOUND" in m0.run("dlq", "list", **token)
+
+
+def _healthy(m0: Terminal) -> bool:
+    try:
+        m0.run("doctor", M0_TOKEN=TOKEN)
+    except AssertionError:
+        return False
+    return True
 
 
 def test_how_much_there_is_to_do(m0: Terminal) -> None:

@@ -1,5 +1,6 @@
 """The control room through M0's gateway: no kubeconfig, no broker, a token at most."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,6 +29,7 @@ from m0_operator.gateway.submission import Submission
 from m0_operator.services.jobs import StopReceipt, Update, VideoNotFoundError, VideoPage
 
 JOBS, LETTERS = "/api/v1/jobs", "/api/v1/dead-letters"
+RECONNECT_S = 0.5
 SILENCE_S = 60.0
 """The gateway says something at least each 15 s."""
 
@@ -126,12 +128,12 @@ class GatewayRoom:
                             return
                         last = number or last
                         yield Update(VideoView.model_validate_json(data), kind == "deleted")
-            except httpx.ReadError:
-                continue
-            except httpx.RemoteProtocolError:
-                continue
+            except (httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError):
+                pass
             except httpx.HTTPError as error:
                 raise self._away(error) from error
+            # It has ended without an `end`: the gateway goes, and another one comes.
+            await asyncio.sleep(RECONNECT_S)
 
     async def stop(self, name: str) -> StopReceipt:
         """End it."""

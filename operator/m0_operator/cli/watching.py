@@ -4,15 +4,17 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 
-from m0_operator.cli.errors import CliError, Exit
+from m0_operator.cli.errors import CliError, Exit, translate
 from m0_operator.cli.port import Videos
 from m0_operator.cli.render import finished, line, state
-from m0_operator.cli.where import Output, is_terminal, say
+from m0_operator.cli.where import Output, is_terminal, note, say
 from m0_operator.domain.views import VideoView
 from m0_operator.services.jobs import VideoNotFoundError
 
 Show = Callable[[VideoView], None]
 POLL_S = 0.5
+RETRY_S = 1.0
+TRIES = 60
 GRACE_S = 10.0
 """After its end everybody is told of it: waiting longer for that is not worth it."""
 
@@ -52,9 +54,29 @@ async def watch_all(
 
 
 async def _watch(room: Videos, name: str, show: Show, but: str | None, *, expected: bool) -> Exit:
+    shown: list[VideoView] = []
+    tries = 0
+
+    def keep(view: VideoView) -> None:
+        nonlocal tries
+        shown[:], tries = [view], 0
+        show(view)
+
     while True:
-        view = await _appeared(room, name, but) if expected else await room.get(name)
-        last, deleted = await _follow(room, name, show, view)
+        try:
+            view = await _appeared(room, name, but) if expected else await room.get(name)
+            last, deleted = await _follow(room, name, keep, view)
+        except Exception as error:
+            # Once it was seen, it goes on: whoever tells of it may be away for a while.
+            known = error if isinstance(error, CliError) else translate(error)
+            away = known is not None and known.code is Exit.UNREACHABLE
+            if not away or not shown or tries >= TRIES:
+                raise
+            tries += 1
+            if tries == 1:
+                note(f"{known}; trying again")
+            await asyncio.sleep(RETRY_S)
+            continue
         if not deleted:
             return Exit.OK if last.phase == "Succeeded" else Exit.FAILED
         # One that failed is deleted when its replay begins: the next one is what is meant.

@@ -1,14 +1,20 @@
 """`m0` and videos, beside the cluster and through the gateway."""
 
 import json
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from fakes.letters import Message
 from fakes.videos import build_video, final
+from m0_operator.cli.gateway import GatewayRoom
+from m0_operator.cli.where import Where
+from m0_operator.domain.views import build_view
 from m0_operator.errors import ClusterForbiddenError, ClusterUnavailableError
+from m0_operator.services.jobs import Change
 from m0_wire.errors import BrokerUnavailableError
 
 from .conftest import request_body
@@ -16,6 +22,7 @@ from .rooms import Home
 
 Capture = pytest.CaptureFixture[str]
 FLAGS = ("--id", 101, "--source", "s3://films/film.mp4", "--cache", "c", "--chunk-duration", 60)
+META = {"name": "video-101", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"}
 
 
 @pytest.fixture(params=[False, True], ids=["cluster", "gateway"])
@@ -198,6 +205,55 @@ def test_a_watch_says_each_change_once_and_ends_as_the_video_does(
         "video-101 Running 50% 1 chunks",
         "video-101 Succeeded 50% 1 chunks",
     ]
+
+
+def test_a_watch_bears_that_the_cluster_is_away_for_a_while(
+    near: Home, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("m0_operator.cli.watching.RETRY_S", 0)
+    near.store.put(build_video(101, phase="Running"))
+    near.store.script = [("video-101", {"attempts": 1}), ("video-101", final())]
+    watch, asked = near.store.watch, []
+
+    async def broken(name: str, version: str) -> AsyncGenerator[Change, None]:
+        asked.append(version)
+        if len(asked) == 2:
+            raise ClusterUnavailableError("gone")
+        async for change in watch(name, version):
+            yield change
+
+    near.store.watch = broken  # type: ignore[method-assign]
+    assert near.run("watch", "101") == 0
+    said = capsys.readouterr()
+    assert said.err.count("trying again") == 1
+    assert said.out.splitlines()[-1] == "video-101 Succeeded"
+
+
+async def test_a_stream_that_breaks_off_goes_on_where_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("m0_operator.cli.gateway.RECONNECT_S", 0)
+    views = [
+        build_view({**build_video(101, **status), "metadata": META | {"resourceVersion": version}})
+        for version, status in (("5", {"phase": "Running"}), ("6", final()))
+    ]
+    seen: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/events"):
+            return httpx.Response(200, text=views[0].model_dump_json())
+        last = request.headers.get("last-event-id")
+        seen.append(last)
+        view = views[1] if last else views[0]
+        text = f"id: {view.resource_version}\nevent: status\ndata: {view.model_dump_json()}\n\n"
+        return httpx.Response(200, text=text + ("event: end\ndata: {}\n\n" if last else ""))
+
+    transport = httpx.MockTransport(answer)
+    async with httpx.AsyncClient(transport=transport, base_url="http://g") as client:
+        room = GatewayRoom(client, Where(gateway="http://g"))
+        phases = [update.view.phase async for update in room.follow("101")]
+    assert phases == ["Running", "Succeeded"]
+    assert seen == [None, "5"]
 
 
 def test_submit_and_watch_of_one_that_fails(home: Home, capsys: Capture) -> None:

@@ -1,7 +1,8 @@
 """What can go wrong in the operator.
 
 OperatorError
-├── ClusterUnavailableError   no answer, 401, 403, 429 or 5xx: try again
+├── ClusterUnavailableError   no answer, 429 or 5xx: try again
+│   └── ClusterForbiddenError 401 or 403: try again as well, since rights come late, too
 ├── ClusterConflictError      409 on a write: somebody else wrote first, read again
 │   └── AlreadyExistsError    409 on a create: the object is there
 ├── ClusterNotFoundError      404 on a write: the object is gone
@@ -28,6 +29,10 @@ class OperatorError(Exception):
 
 class ClusterUnavailableError(OperatorError):
     """The Kubernetes API could not answer, or does not let us for now."""
+
+
+class ClusterForbiddenError(ClusterUnavailableError):
+    """The Kubernetes API does not let us, for now."""
 
 
 class ClusterConflictError(OperatorError):
@@ -92,4 +97,5 @@ def error_from_status(status: int, method: str, text: str) -> OperatorError:
     # etcd's own limit comes as a 500, though no later try can help.
     if status in {400, 413, 422} or "request is too large" in text:
         return ClusterRejectedError(text)
-    return ClusterUnavailableError(f"HTTP {status}: {text}")
+    kind = ClusterForbiddenError if status in {401, 403} else ClusterUnavailableError
+    return kind(f"HTTP {status}: {text}")

@@ -53,6 +53,13 @@ def build_resource(request: VideoRequest, origin: Origin, namespace: str) -> dic
     return _manifest(request.process_id, spec, namespace)
 
 
+def build_applied(request: VideoRequest, namespace: str) -> dict[str, Any]:
+    """The manifest for a request that a person hands to the cluster without a message."""
+    manifest = _manifest(request.process_id, build_spec(request, None), namespace)
+    manifest["metadata"].pop("finalizers")
+    return manifest
+
+
 def build_rejected(
     process_id: int | str,
     modality: Modality,

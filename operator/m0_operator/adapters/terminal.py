@@ -1,0 +1,186 @@
+"""The Kubernetes API for a person at a terminal: their kubeconfig, events, logs, rights."""
+
+import os
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any, Self
+
+from kubernetes.aio import client, config
+
+from m0_operator.adapters.cluster import read_answer, translated
+from m0_operator.adapters.videos import KubernetesVideos
+
+FOLLOW_S = 24 * 3600
+_SELECTOR = "app.kubernetes.io/name=m0-operator,app.kubernetes.io/component=operator"
+
+
+class NoClusterError(Exception):
+    """The kubeconfig names no cluster, or can't be read."""
+
+
+class KubernetesTerminal(KubernetesVideos):
+    """One namespace, as the kubeconfig's user sees it. Use as an async context manager."""
+
+    def __init__(
+        self,
+        namespace: str = "",
+        *,
+        kubeconfig: str = "",
+        context: str = "",
+        timeout_s: float = 10.0,
+    ) -> None:
+        """Args:
+        namespace: empty for the context's own.
+        kubeconfig: a file; empty for the usual places.
+        context: empty for the current one.
+        timeout_s: bound on each request, seconds.
+        """
+        self._kubeconfig = kubeconfig
+        self._context = context
+        self._user_timeout_s = timeout_s
+        inside = bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and not (
+            kubeconfig or os.environ.get("KUBECONFIG")
+        )
+        self._inside = inside
+        self.server = ""
+        own = "default" if inside else self._find_namespace()
+        super().__init__(namespace or own, timeout_s=timeout_s)
+
+    @property
+    def namespace(self) -> str:
+        """The one that all requests stay in."""
+        return self._namespace
+
+    def _file(self) -> str | None:
+        return self._kubeconfig or os.environ.get("KUBECONFIG") or None
+
+    def _find_namespace(self) -> str:
+        file = self._file()
+        if file and os.pathsep not in file and not Path(file).expanduser().is_file():
+            raise NoClusterError(f"there is no file {file}")
+        try:
+            contexts, current = config.list_kube_config_contexts(  # type: ignore[no-untyped-call]
+                config_file=self._file()
+            )
+        except (config.ConfigException, OSError, ValueError, TypeError, KeyError) as error:
+            raise NoClusterError(str(error)) from error
+        except Exception as error:  # a YAML error has no base that this module knows
+            raise NoClusterError(f"{self._file()} can't be read: {error}") from error
+        if self._context:
+            named = [item for item in contexts if item["name"] == self._context]
+            if not named:
+                names = ", ".join(item["name"] for item in contexts)
+                raise NoClusterError(f"there is no context {self._context}, only: {names}")
+            current = named[0]
+        return (current.get("context") or {}).get("namespace") or "default"
+
+    async def __aenter__(self) -> Self:
+        configuration = client.Configuration()
+        try:
+            if self._inside:
+                config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            else:
+                await config.load_kube_config(  # type: ignore[no-untyped-call]
+                    config_file=self._file(),
+                    context=self._context or None,
+                    client_configuration=configuration,
+                )
+        except (config.ConfigException, OSError, ValueError) as error:
+            raise NoClusterError(str(error)) from error
+        configuration.connection_pool_maxsize = 20
+        self.server = configuration.host
+        self._api = client.ApiClient(configuration)
+        return self
+
+    async def fetch_events(self, kinds_and_names: set[tuple[str, str]]) -> list[dict[str, Any]]:
+        """Events about any of these objects."""
+        found: list[dict[str, Any]] = []
+        for kind, name in sorted(kinds_and_names):
+            field = f"involvedObject.kind={kind},involvedObject.name={name}"
+            query = [("fieldSelector", field), ("limit", "200")]
+            found += (await self._request("GET", self._events, query=query))["items"]
+        return found
+
+    async def read_log(
+        self, pod: str, *, follow: bool = False, tail: int | None = None
+    ) -> AsyncGenerator[str, None]:
+        """A pod's log, line by line."""
+        query = [("follow", "true")] if follow else []
+        if tail is not None:
+            query.append(("tailLines", str(tail)))
+        with translated():
+            answer = await self._call(
+                "GET",
+                f"{self._pods}/{pod}/log",
+                query=query,
+                timeout_s=FOLLOW_S if follow else self._user_timeout_s,
+            )
+        response = answer.response
+        try:
+            if response.status != 200:
+                with translated():
+                    read_answer(response.status, "GET", await response.read())
+            rest = b""
+            while True:
+                with translated():
+                    part = await response.content.readany()
+                *lines, rest = (rest + part).split(b"\n")
+                for line in lines:
+                    yield line.decode(errors="replace")
+                if not part:
+                    break
+            if rest:
+                yield rest.decode(errors="replace")
+        finally:
+            response.close()
+
+    async def fetch_operator(self) -> dict[str, Any] | None:
+        """The operator's Deployment, as the chart labels it; None when there is none."""
+        path = f"/apis/apps/v1/namespaces/{self._namespace}/deployments"
+        items = (await self._request("GET", path, query=[("labelSelector", _SELECTOR)]))["items"]
+        return items[0] if items else None
+
+    async def fetch_operator_pods(self) -> list[dict[str, Any]]:
+        """The operator's pods."""
+        query = [("labelSelector", _SELECTOR)]
+        items: list[dict[str, Any]] = (await self._request("GET", self._pods, query=query))["items"]
+        return items
+
+    async def fetch_secret(self, name: str) -> dict[str, Any] | None:
+        """A Secret; None when there is none."""
+        return await self._fetch(f"/api/v1/namespaces/{self._namespace}/secrets/{name}")
+
+    async def fetch_config_map(self, name: str) -> dict[str, Any] | None:
+        """A ConfigMap; None when there is none."""
+        return await self._fetch(f"/api/v1/namespaces/{self._namespace}/configmaps/{name}")
+
+    async def fetch_raw_lease(self, name: str) -> dict[str, Any] | None:
+        """A Lease as it is; None when there is none."""
+        return await self._fetch(f"{self._leases}/{name}")
+
+    async def fetch_kinds(self, group_version: str) -> list[str] | None:
+        """The resources of an API group's version; None where there is no such."""
+        found = await self._fetch(f"/apis/{group_version}")
+        return None if found is None else [item["name"] for item in found["resources"]]
+
+    async def fetch_server_version(self) -> str:
+        """The API server's."""
+        return str((await self._request("GET", "/version")).get("gitVersion", ""))
+
+    async def may(self, verb: str, group: str, resource: str) -> bool:
+        """Whether the user may do this in the namespace."""
+        kind, _, part = resource.partition("/")
+        attributes = {
+            "namespace": self._namespace,
+            "verb": verb,
+            "group": group,
+            "resource": kind,
+            **({"subresource": part} if part else {}),
+        }
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        return bool((await self._request("POST", path, body=body))["status"].get("allowed"))

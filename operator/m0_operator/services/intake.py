@@ -43,6 +43,7 @@ from m0_operator.services.aside import Aside
 from m0_operator.services.pause import pause
 from m0_operator.services.ports import DeadLetters, Delivery, Inbox, Resources
 from m0_operator.services.slots import Slots
+from m0_operator.services.telemetry import UNHEARD, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Intake:
         wake: Callable[[str], None],
         now: Callable[[], datetime],
         fence: Callable[[], None],
+        telemetry: Telemetry = UNHEARD,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Args:
@@ -101,10 +103,12 @@ class Intake:
         self._wake = wake
         self._now = now
         self._fence = fence
+        self._telemetry = telemetry
         self._sleep = sleep
         self._aside = Aside(now)
         self._doubtful = False
         self.rounds = 0
+        self.errors = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take messages until `stop`; ends after the current one."""
@@ -117,6 +121,7 @@ class Intake:
                 failures = 0
             except Exception as error:
                 failures += 1
+                self.errors += 1
                 pause_s = min(MAX_PAUSE_S, 0.5 * 2 ** min(failures, 6))
                 logger.warning(
                     "Intake paused",
@@ -159,6 +164,9 @@ class Intake:
         crash.point("intake.acked")
         if taken.uid:
             self._acknowledged.add(taken.uid)
+        sent_at = delivery.sent_at
+        waited_s = (self._now() - sent_at).total_seconds() if sent_at else None
+        self._telemetry.took(taken.result, waited_s)
         logger.info("Request taken", extra={"result": taken.result, "priority": delivery.priority})
         return True
 
@@ -306,6 +314,7 @@ class Intake:
             message_id=build_refusal_id(delivery.body, original, delivery.message_id),
         )
         crash.point("intake.refused")
+        self._telemetry.refused(code)
         logger.warning(
             "Request refused",
             extra={"process_id": process_id, "code": code.value, "reason": message},

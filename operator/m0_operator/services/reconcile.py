@@ -26,6 +26,7 @@ from m0_operator.services.progress import ProgressTracker
 from m0_operator.services.recording import Look, Recorder
 from m0_operator.services.reporting import Reporting
 from m0_operator.services.slots import Slots
+from m0_operator.services.telemetry import UNHEARD, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Reconciler:
         requeue: Callable[[str, float], None],
         now: Callable[[], datetime],
         fence: Callable[[], None],
+        telemetry: Telemetry = UNHEARD,
     ) -> None:
         """Args:
         acknowledged: uids of resources whose message is off the queue.
@@ -56,9 +58,9 @@ class Reconciler:
         """
         self._cluster = cluster
         self._reporting = reporting
-        self._recorder = Recorder(cluster, slots)
+        self._recorder = Recorder(cluster, slots, telemetry)
         self._performer = Performer(
-            cluster, reporting, self._recorder, policy, now=now, fence=fence
+            cluster, reporting, self._recorder, policy, now=now, fence=fence, telemetry=telemetry
         )
         self._policy = policy
         self._slots = slots

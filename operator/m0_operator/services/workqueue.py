@@ -30,6 +30,11 @@ class WorkQueue:
         self._failures: dict[str, int] = {}
         self._stopped = False
 
+    @property
+    def depth(self) -> int:
+        """Keys that wait for a worker."""
+        return len(self._waiting)
+
     def add(self, key: str) -> None:
         """Have `key` worked on soon."""
         timer = self._timers.pop(key, None)

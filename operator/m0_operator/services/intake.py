@@ -39,7 +39,9 @@ from m0_operator.errors import (
     ClusterRejectedError,
     ClusterUnavailableError,
 )
+from m0_operator.logs import about
 from m0_operator.services.aside import Aside
+from m0_operator.services.noting import note_video
 from m0_operator.services.pause import pause
 from m0_operator.services.ports import DeadLetters, Delivery, Inbox, Resources
 from m0_operator.services.slots import Slots
@@ -137,6 +139,10 @@ class Intake:
 
     async def step(self) -> bool:
         """Take one message if there is a slot for it; whether one was taken."""
+        with about():
+            return await self._step()
+
+    async def _step(self) -> bool:
         if not self._slots.free:
             return False
         delivery = self._aside.find_due() or await self._fetch()
@@ -235,12 +241,14 @@ class Intake:
                 raw = await self._resources.fetch_resource(name)
             else:
                 crash.point("intake.created", name)
+                note_video(created)
                 self._slots.observe(created)
                 self._wake(name)
                 return Taken("created", created.uid)
             if raw is None:
                 continue
             existing = parse_resource(raw)
+            note_video(existing)
             # Perhaps made by ourselves just now, the answer to that lost.
             self._slots.observe(existing)
             if was_replayed(existing, delivery.message_id):

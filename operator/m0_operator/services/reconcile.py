@@ -20,6 +20,7 @@ from m0_operator.domain.actions import (
 from m0_operator.domain.decide import decide, expected_job
 from m0_operator.domain.effects import effects_out
 from m0_operator.domain.observed import Observed, parse_job, parse_pod, parse_resource
+from m0_operator.services.noting import note_video
 from m0_operator.services.performing import Performer
 from m0_operator.services.ports import Cluster
 from m0_operator.services.progress import ProgressTracker
@@ -94,6 +95,7 @@ class Reconciler:
         if raw is None:
             return None
         resource = parse_resource(raw)
+        note_video(resource)
         if self._uids.get(name, resource.uid) != resource.uid:
             # Its predecessor under the same name went unheard.
             self._forget(name)

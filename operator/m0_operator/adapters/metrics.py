@@ -72,7 +72,9 @@ class Metrics:
         ) -> Histogram:
             return Histogram(f"m0_{name}", says, labels, registry=registry, buckets=tuple(buckets))
 
-        self._gauge("build_info", "The operator's version.", "version").labels(version).set(1)
+        Gauge("m0_build_info", "The operator's version.", ["version"], registry=registry).labels(
+            version
+        ).set(1)
         self._requests = counter("requests", "Messages settled.", "result")
         self._wait = histogram(
             "request_wait_seconds", "From a message's timestamp to its acknowledgement."
@@ -105,21 +107,22 @@ class Metrics:
             "reconcile_seconds", "One look at one resource.", buckets=_SHORT
         )
         self._reconcile_errors = counter("reconcile_errors", "Looks that failed.")
+        self._begin_at_zero()
 
-    def _gauge(self, name: str, says: str, *labels: str) -> Gauge:
-        return Gauge(f"m0_{name}", says, labels, registry=self._registry)
+    def _begin_at_zero(self) -> None:
+        """A counter that appears with its first count shows no increase."""
+        for code in ErrorCode:
+            self._retries.labels(code.value)
+            self._letters.labels(code.value)
+            self._videos.labels("Stopped" if code is ErrorCode.STOPPED else "Failed", code.value)
+        self._videos.labels("Succeeded", "")
+        for result in ("created", "duplicate", "dead-lettered"):
+            self._requests.labels(result)
+        for kind in ("unavailable", "rejected"):
+            self._report_errors.labels(kind)
 
     def watch(self, gauges: Gauges) -> None:
         """Ask these whenever somebody looks; once in a process."""
-        for name, says, ask in (
-            ("leader", "1 for the operator that acts, 0 for one that stands by.", gauges.leader),
-            ("slots_limit", "How many videos may be unfinished.", gauges.slots_limit),
-            ("slots_used", "How many are.", gauges.slots_used),
-            ("videos_not_starting", "Unfinished, their pod can't start.", gauges.not_starting),
-            ("workqueue_depth", "Resources that wait to be looked at.", gauges.workqueue),
-            ("watch_behind_seconds", "How long the watches owe an event.", gauges.watch_behind_s),
-        ):
-            self._gauge(name, says).set_function(ask)
         self._registry.register(_Asked(gauges))
 
     def expose(self) -> bytes:
@@ -216,20 +219,35 @@ class _TimedReporter:
 
 
 class _Asked(Collector):
-    """What prometheus_client has no gauge for: whole families that others count."""
+    """What others know, asked when somebody looks."""
 
     def __init__(self, gauges: Gauges) -> None:
         self._gauges = gauges
 
     def collect(self) -> Iterable[Any]:
-        """The families."""
-        rounds, errors = self._gauges.rounds()
+        """The families. One that stands by knows of nothing but that: it says nothing else."""
+        ask = self._gauges
+        yield _gauge("leader", "1 for the operator that acts, 0 for others.", ask.leader())
+        if not ask.leader():
+            return
+        yield _gauge("slots_limit", "How many videos may be unfinished.", ask.slots_limit())
+        yield _gauge("slots_used", "How many are.", ask.slots_used())
+        yield _gauge("videos_not_starting", "Those whose pod can't start.", ask.not_starting())
+        yield _gauge("workqueue_depth", "Resources that wait to be looked at.", ask.workqueue())
+        yield _gauge(
+            "watch_behind_seconds", "How long the watches owe an event.", ask.watch_behind_s()
+        )
+        rounds, errors = ask.rounds()
         yield CounterMetricFamily("m0_intake_rounds", "Looks for a message.", value=rounds)
         yield CounterMetricFamily("m0_intake_errors", "Those that failed.", value=errors)
         messages = GaugeMetricFamily("m0_queue_messages", "Messages ready.", labels=["queue"])
-        for queue, number in self._gauges.messages().items():
+        for queue, number in ask.messages().items():
             messages.add_metric([queue], number)
         yield messages
+
+
+def _gauge(name: str, says: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"m0_{name}", says, value=float(value))
 
 
 def _observe(histogram: Histogram, value: float | None) -> None:

@@ -82,7 +82,7 @@ async def test_a_restart_counts_nothing_again(counted: Counted) -> None:
     world.restart()
     await world.reconcile()
     assert counted["m0_chunks_total"] == 0
-    assert counted['m0_videos_total{code="",phase="Succeeded"}'] is None
+    assert counted['m0_videos_total{code="",phase="Succeeded"}'] == 0
 
 
 async def test_failures_and_dead_letters_have_their_code(counted: Counted) -> None:
@@ -132,10 +132,10 @@ async def test_work_is_timed_and_its_errors_counted(counted: Counted) -> None:
 
 
 async def test_gauges_are_asked_for_and_an_unknown_depth_is_no_zero(counted: Counted) -> None:
-    messages = {"requests": 7}
+    messages, leads = {"requests": 7}, [True]
     counted.metrics.watch(
         Gauges(
-            leader=lambda: True,
+            leader=lambda: leads[0],
             slots_limit=lambda: 4,
             slots_used=lambda: 1,
             not_starting=lambda: 0,
@@ -152,6 +152,9 @@ async def test_gauges_are_asked_for_and_an_unknown_depth_is_no_zero(counted: Cou
     assert counted['m0_build_info{version="1.2.3"}'] == 1
     messages.clear()
     assert counted['m0_queue_messages{queue="requests"}'] is None
+    leads[0] = False
+    assert counted["m0_leader"] == 0
+    assert counted["m0_slots_used"] is None
 
 
 async def test_the_receipt_is_the_chunkers_and_what_the_operator_saw(counted: Counted) -> None:

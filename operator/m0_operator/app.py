@@ -19,7 +19,7 @@ from m0_contract.resource import KIND
 from m0_wire.backend import Backend, load_documents
 
 from m0_operator.adapters.backend import GraphqlReporter
-from m0_operator.adapters.broker import AmqpInbox, AmqpPublisher, QueueSpec
+from m0_operator.adapters.broker import AmqpInbox, AmqpPublisher
 from m0_operator.adapters.cluster import KubernetesCluster
 from m0_operator.adapters.metrics import Gauges, Metrics
 from m0_operator.adapters.queue_kind import say_priorities
@@ -31,6 +31,7 @@ from m0_operator.errors import DeafError, LeadershipLostError
 from m0_operator.handlers.events import build_kopf_settings, build_registry
 from m0_operator.health import serve_health
 from m0_operator.logs import configure_logging
+from m0_operator.queues import platform_queues, progress_queue, watched_queues
 from m0_operator.services.backlog import Backlog
 from m0_operator.services.hearing import Hearing
 from m0_operator.services.intake import Intake
@@ -53,9 +54,6 @@ SHUTDOWN_S = 2.0
 IDENTITY: Any = "m0-operator"
 INTAKE_SILENCE_S = 80.0
 LEASE_SILENCE_S = 60.0
-PROGRESS_QUEUE_ARGUMENTS = {"x-max-length": 10_000, "x-message-ttl": 60_000}
-# A virtual host may make queues of another kind, which take no x-max-priority.
-PRIORITY_QUEUE_ARGUMENTS = {"x-queue-type": "classic", "x-max-priority": 10}
 
 
 def utc_now() -> datetime:
@@ -76,10 +74,9 @@ class App:
         self._acknowledged: set[str] = set()
         self._progress = ProgressTracker(time.monotonic, self._queue.add_after)
         url = settings.amqp_url.get_secret_value()
-        self._inbox = AmqpInbox(url, settings.priority_queue, declare=_platform_queues(settings))
-        progress_queue = QueueSpec(settings.progress_queue, PROGRESS_QUEUE_ARGUMENTS)
+        self._inbox = AmqpInbox(url, settings.priority_queue, declare=platform_queues(settings))
         self._progress_inbox = AmqpInbox(
-            url, settings.progress_queue, declare=(progress_queue,), no_ack=True
+            url, settings.progress_queue, declare=(progress_queue(settings),), no_ack=True
         )
         # A pod's name may come again, its process never does.
         identity = f"{os.environ.get('HOSTNAME', 'm0-operator')}-{uuid.uuid4().hex[:8]}"
@@ -118,7 +115,7 @@ class App:
             fence=fence,
             telemetry=self._metrics,
         )
-        self._backlog = Backlog(QueueDepths(url), _queues(settings))
+        self._backlog = Backlog(QueueDepths(url), watched_queues(settings))
         self._hearing = Hearing(time.monotonic)
         self._resync = Resync(
             cluster,
@@ -287,24 +284,6 @@ class App:
 
 def _seconds(hours: float | None) -> float | None:
     return None if hours is None else hours * 3600
-
-
-def _queues(settings: OperatorSettings) -> dict[str, str]:
-    return {
-        "requests": settings.priority_queue,
-        "results": settings.results_queue,
-        "deadletters": settings.deadletter_queue,
-    }
-
-
-def _platform_queues(settings: OperatorSettings) -> tuple[QueueSpec, ...]:
-    if not settings.declare_queues:
-        return ()
-    return (
-        QueueSpec(settings.priority_queue, PRIORITY_QUEUE_ARGUMENTS),
-        QueueSpec(settings.results_queue),
-        QueueSpec(settings.deadletter_queue),
-    )
 
 
 def _build_reporter(

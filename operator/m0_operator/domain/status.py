@@ -234,8 +234,8 @@ def build_failure(
 
 def cap(text: str, limit: int = MAX_MESSAGE) -> str:
     """`text`, fit to be shown: without credentials, cut to `limit` characters."""
-    text = redact(text)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    shown = redact(text)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def rfc3339(moment: datetime) -> str:

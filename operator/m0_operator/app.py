@@ -11,13 +11,13 @@ import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 import kopf
 from m0_contract.resource import KIND
 from m0_wire.backend import Backend, load_documents
 
+from m0_operator import __version__
 from m0_operator.adapters.backend import GraphqlReporter
 from m0_operator.adapters.broker import AmqpInbox, AmqpPublisher
 from m0_operator.adapters.cluster import KubernetesCluster
@@ -68,7 +68,7 @@ class App:
         self._settings = settings
         self._cluster = cluster
         self._stop = asyncio.Event()
-        self._metrics = Metrics(version("m0"))
+        self._metrics = Metrics(__version__)
         self._queue = WorkQueue()
         self._slots = Slots(settings.max_active_jobs)
         self._acknowledged: set[str] = set()

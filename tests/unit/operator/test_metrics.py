@@ -1,10 +1,13 @@
 """What is counted, and that it is counted once."""
 
 import json
+import tomllib
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from fakes.wire import FakeReporter
+from m0_operator import __version__
 from m0_operator.adapters.metrics import Gauges, Metrics
 from m0_wire.errors import BackendUnavailableError
 
@@ -178,3 +181,9 @@ async def test_a_video_that_never_ran_has_only_waited(counted: Counted) -> None:
     world.wait(4)
     await world.reconcile()
     assert world.status()["receipt"] == {"retries": 0, "bytes_out": 0, "waited_s": 4.0}
+
+
+def test_the_version_is_the_projects() -> None:
+    """The images hold the packages without their metadata: it is written twice."""
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
+    assert __version__ == project["project"]["version"]

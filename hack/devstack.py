@@ -182,6 +182,7 @@ class DevStack:
                     data,
                     priority=priority,
                     headers=headers or {},
+                    timestamp=int(time.time()),
                     delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
                 )
                 await channel.default_exchange.publish(message, routing_key=queue)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from chart_readme import build_readme
 from chart_schema import build_schema
+from dashboard import build_dashboard
 from m0_contract.errors import ERRORS, ErrorCode, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -153,6 +154,7 @@ def chart_readme() -> str:
 
 GENERATED: dict[str, Callable[[], str]] = {
     "charts/m0-operator/README.md": chart_readme,
+    "charts/m0-operator/files/dashboard.json": build_dashboard,
     "charts/m0-operator/files/videochunkjobs.yaml": crd,
     "charts/m0-operator/values.schema.json": chart_schema,
     "docs/failures.md": failures,

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ValidationError as error:
         parser.error(f"environment: {_setting_problems(error)}")
     signal.signal(signal.SIGTERM, lambda *_: _leave_early(settings))
-    set_up_logs(attempt=settings.attempt, resource=settings.resource)
+    set_up_logs(**_about(settings))
     code = _run(settings, values.request) if unread is None else _fail(settings, unread)
     sys.stdout.flush()
     sys.stderr.flush()
@@ -97,6 +97,15 @@ def _sweep(arguments: Sequence[str]) -> NoReturn:
         sys.stderr.write(f"m0-chunker sweep: environment: {_setting_problems(error)}\n")
         sys.exit(ExitCode.USAGE)
     sys.exit(sweep(settings, arguments))
+
+
+def _about(settings: Settings) -> dict[str, object]:
+    """What every line of the log says."""
+    return {
+        "attempt": settings.attempt,
+        "resource": settings.resource,
+        "trace_id": settings.trace_id,
+    }
 
 
 def _leave_early(settings: Settings) -> NoReturn:
@@ -199,7 +208,7 @@ async def _run_request(settings: Settings, path: Path) -> tuple[Outcome, ExitCod
     from m0_chunker.work import Work  # noqa: PLC0415
 
     request = _read_request(settings, path)
-    set_up_logs(process_id=request.process_id, attempt=settings.attempt, resource=settings.resource)
+    set_up_logs(process_id=request.process_id, **_about(settings))
     async with AsyncExitStack() as stack:
         work = await Work.open(settings, request, stack)
         # What was made so far stays: no collection need ever look at it (see `start`).

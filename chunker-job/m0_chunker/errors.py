@@ -13,6 +13,7 @@ import errno
 
 from m0_contract.errors import ERRORS, ErrorCode, Stage
 from m0_contract.outcome import EXIT_CODE_BY_VERDICT, ExitCode, Failure
+from m0_contract.redact import redact
 
 
 class ChunkerError(Exception):
@@ -49,7 +50,7 @@ class ChunkerError(Exception):
 
     def to_failure(self) -> Failure:
         """The outcome's account of it, with the remedy."""
-        text = str(self).rstrip(".")
+        text = redact(str(self)).rstrip(".")
         end = "" if text.endswith(("?", "!")) else "."
         return Failure(
             code=self.code,

@@ -9,11 +9,13 @@ import sys
 import time
 from typing import Any
 
+from m0_contract.redact import redact
+
 log = logging.getLogger("m0.chunker")
 
 
 # Each call of json.dumps with options makes an encoder.
-_to_json = json.JSONEncoder(ensure_ascii=False, default=str).encode
+_to_json = json.JSONEncoder(ensure_ascii=False, default=lambda value: redact(str(value))).encode
 
 
 class _JsonFormatter(logging.Formatter):
@@ -26,12 +28,15 @@ class _JsonFormatter(logging.Formatter):
         document = {
             "time": f"{moment}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
-            "message": record.getMessage(),
+            "message": redact(record.getMessage()),
             **self.base,
-            **getattr(record, "fields", {}),
+            **{
+                key: redact(value) if isinstance(value, str) else value
+                for key, value in getattr(record, "fields", {}).items()
+            },
         }
         if record.exc_info:
-            document["trace"] = self.formatException(record.exc_info)
+            document["exception"] = redact(self.formatException(record.exc_info))
         return _to_json(document)
 
 
@@ -41,7 +46,9 @@ class _TextFormatter(logging.Formatter):
         values = "  ".join(f"{key}={value}" for key, value in fields.items() if value is not None)
         mark = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
         text = f"{mark}{record.getMessage():<22} {values}".rstrip()
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        return redact(
+            f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        )
 
 
 def set_up_logs(**base: object) -> None:

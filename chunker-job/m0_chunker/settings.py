@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from m0_contract.chunk import PROGRESS_QUEUE, RESULTS_QUEUE
+from m0_contract.trace import VARIABLE, get_trace_id, read_traceparent
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
@@ -63,6 +64,7 @@ class Settings(BaseModel):
         max_streams: a film with more tracks is refused.
         stall_s: give a film up when for so long nothing comes of it; seconds.
         termination_log: file for the outcome, JSON.
+        traceparent: the trace that the request belongs to, for its messages and the log.
     """
 
     model_config = ConfigDict(
@@ -111,6 +113,7 @@ class Settings(BaseModel):
     max_streams: int = Field(default=100, ge=1)
     stall_s: float = Field(default=120.0, gt=0)
     termination_log: Path | None = None
+    traceparent: str | None = Field(default=None, validation_alias=VARIABLE)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -134,6 +137,16 @@ class Settings(BaseModel):
         read or write the pod's own files.
         """
         return self.resource is None and self.amqp_url is None
+
+    @property
+    def trace(self) -> str | None:
+        """`traceparent`, if it is one."""
+        return read_traceparent(self.traceparent)
+
+    @property
+    def trace_id(self) -> str | None:
+        """What log lines about this video have in common with the operator's."""
+        return get_trace_id(self.trace, self.run)
 
     @property
     def thread_count(self) -> int:

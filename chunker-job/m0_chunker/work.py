@@ -250,4 +250,5 @@ async def _open_announcer(
         request,
         results_queue=settings.results_queue,
         progress_queue=settings.progress_queue,
+        traceparent=settings.trace,
     )

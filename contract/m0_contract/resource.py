@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 
 from m0_contract.errors import ErrorCode
 from m0_contract.request import Modality, VideoRequest, parse_request, validate_request
+from m0_contract.trace import HEADER, read_traceparent
 
 GROUP = "m0.sightapi.io"
 VERSION = "v1"
@@ -57,6 +58,11 @@ class Origin(_Camel):
     def body_bytes(self) -> bytes:
         """The original message body."""
         return base64.b64decode(self.body)
+
+    @property
+    def traceparent(self) -> str | None:
+        """The trace that the message belongs to, if it says so."""
+        return read_traceparent(self.headers.get(HEADER))
 
     @property
     def body_sha256(self) -> str:

@@ -4,3 +4,5 @@ Queue → VideoChunkJob → Job → outcome → backend and dead letters. `app` 
 together; `handlers` hear the cluster, `services` act, `domain` decides,
 `adapters` speak to the outside.
 """
+
+__version__ = "0.1.0"

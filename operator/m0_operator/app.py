@@ -17,10 +17,13 @@ import kopf
 from m0_contract.resource import KIND
 from m0_wire.backend import Backend, load_documents
 
+from m0_operator import __version__
 from m0_operator.adapters.backend import GraphqlReporter
-from m0_operator.adapters.broker import AmqpInbox, AmqpPublisher, QueueSpec
+from m0_operator.adapters.broker import AmqpInbox, AmqpPublisher
 from m0_operator.adapters.cluster import KubernetesCluster
+from m0_operator.adapters.metrics import Gauges, Metrics
 from m0_operator.adapters.queue_kind import say_priorities
+from m0_operator.adapters.queue_probe import QueueDepths
 from m0_operator.check import check
 from m0_operator.domain.actions import Policy
 from m0_operator.domain.job_template import read_job_template
@@ -28,6 +31,8 @@ from m0_operator.errors import DeafError, LeadershipLostError
 from m0_operator.handlers.events import build_kopf_settings, build_registry
 from m0_operator.health import serve_health
 from m0_operator.logs import configure_logging
+from m0_operator.queues import platform_queues, progress_queue, watched_queues
+from m0_operator.services.backlog import Backlog
 from m0_operator.services.hearing import Hearing
 from m0_operator.services.intake import Intake
 from m0_operator.services.leadership import Leadership
@@ -49,9 +54,6 @@ SHUTDOWN_S = 2.0
 IDENTITY: Any = "m0-operator"
 INTAKE_SILENCE_S = 80.0
 LEASE_SILENCE_S = 60.0
-PROGRESS_QUEUE_ARGUMENTS = {"x-max-length": 10_000, "x-message-ttl": 60_000}
-# A virtual host may make queues of another kind, which take no x-max-priority.
-PRIORITY_QUEUE_ARGUMENTS = {"x-queue-type": "classic", "x-max-priority": 10}
 
 
 def utc_now() -> datetime:
@@ -66,15 +68,15 @@ class App:
         self._settings = settings
         self._cluster = cluster
         self._stop = asyncio.Event()
+        self._metrics = Metrics(__version__)
         self._queue = WorkQueue()
         self._slots = Slots(settings.max_active_jobs)
         self._acknowledged: set[str] = set()
         self._progress = ProgressTracker(time.monotonic, self._queue.add_after)
         url = settings.amqp_url.get_secret_value()
-        self._inbox = AmqpInbox(url, settings.priority_queue, declare=_platform_queues(settings))
-        progress_queue = QueueSpec(settings.progress_queue, PROGRESS_QUEUE_ARGUMENTS)
+        self._inbox = AmqpInbox(url, settings.priority_queue, declare=platform_queues(settings))
         self._progress_inbox = AmqpInbox(
-            url, settings.progress_queue, declare=(progress_queue,), no_ack=True
+            url, settings.progress_queue, declare=(progress_queue(settings),), no_ack=True
         )
         # A pod's name may come again, its process never does.
         identity = f"{os.environ.get('HOSTNAME', 'm0-operator')}-{uuid.uuid4().hex[:8]}"
@@ -83,9 +85,10 @@ class App:
         self._dead_letters = AmqpPublisher(
             url, settings.deadletter_queue, name="m0-operator dead letters", fence=fence
         )
+        reporter = self._metrics.timed_reporter(_build_reporter(settings, fence))
         self._reconciler = Reconciler(
             cluster,
-            Reporting(_build_reporter(settings, fence), self._dead_letters, time.monotonic),
+            Reporting(reporter, self._dead_letters, time.monotonic),
             Policy(
                 template=read_job_template(settings.job_template_file),
                 backend=bool(settings.graphql_url),
@@ -98,6 +101,7 @@ class App:
             requeue=self._queue.add_after,
             now=utc_now,
             fence=fence,
+            telemetry=self._metrics,
         )
         self._intake = Intake(
             self._inbox,
@@ -109,7 +113,9 @@ class App:
             wake=self._queue.add,
             now=utc_now,
             fence=fence,
+            telemetry=self._metrics,
         )
+        self._backlog = Backlog(QueueDepths(url), watched_queues(settings))
         self._hearing = Hearing(time.monotonic)
         self._resync = Resync(
             cluster,
@@ -123,6 +129,7 @@ class App:
         self._workers: list[asyncio.Task[None]] = []
         self._failure: DeafError | None = None
         self._leading = False
+        self._metrics.watch(self._gauges())
 
     def hear_resource(self, meta: Mapping[str, Any], *, deleted: bool) -> None:
         """A VideoChunkJob has changed or gone."""
@@ -142,7 +149,8 @@ class App:
         """Run until a signal, then end in order: finish what is in hand, take nothing new."""
         self._catch_signals()
         settings = self._settings
-        async with serve_health(settings.health_port, self._livez, self._readyz):
+        metrics = self._metrics.expose
+        async with serve_health(settings.health_port, self._livez, self._readyz, metrics):
             if not await self._leadership.acquire(self._stop):
                 return
             self._leading = True
@@ -182,15 +190,16 @@ class App:
             ("intake", self._intake.run(self._stop)),
             ("progress", follow_progress(self._progress_inbox, self._progress, self._stop)),
             ("resync", self._look_again()),
+            ("backlog", self._backlog.follow(self._stop)),
         ]
         if self._settings.max_active_jobs_file is not None:
             limit = LimitFile(self._settings.max_active_jobs_file, self._slots)
             # Before the first message is taken.
             limit.read()
             jobs.append(("limit", limit.follow(self._stop)))
+        reconcile = self._metrics.timed(self._reconciler.reconcile)
         jobs += [
-            (f"reconcile-{number}", self._queue.run_worker(self._reconciler.reconcile))
-            for number in range(WORKERS)
+            (f"reconcile-{number}", self._queue.run_worker(reconcile)) for number in range(WORKERS)
         ]
         self._workers = [group.create_task(work, name=name) for name, work in jobs]
         return self._workers
@@ -243,6 +252,18 @@ class App:
         url = self._settings.amqp_url.get_secret_value()
         await say_priorities(url, self._settings.priority_queue)
 
+    def _gauges(self) -> Gauges:
+        return Gauges(
+            leader=lambda: self._leading,
+            slots_limit=lambda: self._slots.limit,
+            slots_used=lambda: self._slots.active,
+            not_starting=lambda: self._slots.not_starting,
+            workqueue=lambda: self._queue.depth,
+            watch_behind_s=lambda: self._hearing.behind_s,
+            rounds=lambda: (self._intake.rounds, self._intake.errors),
+            messages=lambda: self._backlog.messages,
+        )
+
     def _livez(self) -> Mapping[str, bool]:
         rounds, since = self._intake_round
         if rounds != self._intake.rounds:
@@ -263,16 +284,6 @@ class App:
 
 def _seconds(hours: float | None) -> float | None:
     return None if hours is None else hours * 3600
-
-
-def _platform_queues(settings: OperatorSettings) -> tuple[QueueSpec, ...]:
-    if not settings.declare_queues:
-        return ()
-    return (
-        QueueSpec(settings.priority_queue, PRIORITY_QUEUE_ARGUMENTS),
-        QueueSpec(settings.results_queue),
-        QueueSpec(settings.deadletter_queue),
-    )
 
 
 def _build_reporter(

@@ -3,10 +3,45 @@
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
+
+from m0_contract.redact import redact
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+_about: ContextVar[dict[str, Any] | None] = ContextVar("about", default=None)
+
+
+@contextmanager
+def about(**fields: object) -> Iterator[None]:
+    """All that this task logs while it is open has these fields; `note` adds to them."""
+    token = _about.set({**(_about.get() or {}), **fields})
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+def note(**fields: object) -> None:
+    """What has turned out since `about`: the lines that follow have it too."""
+    known = _about.get()
+    if known is not None:
+        known.update(fields)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """All fields of a line; its own win, and what says nothing is left out."""
+    own = {key: value for key, value in vars(record).items() if key not in _OWN}
+    given = {key: value for key, value in (_about.get() or {}).items() if value is not None}
+    return {
+        key: redact(value) if isinstance(value, str) else value
+        for key, value in (given | own).items()
+    }
 
 
 class JsonFormatter(logging.Formatter):
@@ -19,12 +54,15 @@ class JsonFormatter(logging.Formatter):
             "time": when,
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redact(record.getMessage()),
         }
-        fields = {key: value for key, value in vars(record).items() if key not in _OWN}
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line | fields, default=str, ensure_ascii=False)
+            line["exception"] = redact(self.formatException(record.exc_info))
+        return json.dumps(line | _fields(record), default=_show, ensure_ascii=False)
+
+
+def _show(value: object) -> str:
+    return redact(str(value))
 
 
 class TextFormatter(logging.Formatter):
@@ -32,8 +70,8 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        fields = {key: value for key, value in vars(record).items() if key not in _OWN}
-        return " ".join([super().format(record), *(f"{k}={v}" for k, v in fields.items())])
+        shown = (f"{key}={_show(value)}" for key, value in _fields(record).items())
+        return " ".join([redact(super().format(record)), *shown])
 
 
 def configure_logging(level: str, form: Literal["json", "text"]) -> None:

@@ -20,6 +20,8 @@ from typing import Any
 from devstack import ROOT, DevStack, wait_for
 
 _SERVERS = ("m0-rabbitmq", "m0-backend", "m0-s3")
+# A worktree's own code is found by PYTHONPATH.
+_OURS = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
 _SECRETS = ("m0-dev-credentials", "m0-dev-stores")
 
 
@@ -115,7 +117,7 @@ class OwnStack(DevStack):
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [ROOT / ".venv/bin/m0-operator"],
-                env={"PATH": os.environ["PATH"], **own, **settings},
+                env={**_OURS, **own, **settings},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 
@@ -14,6 +15,7 @@ class FakeDelivery:
     priority: int = 0
     message_id: str = ""
     redelivered: bool = False
+    sent_at: datetime | None = None
     alive: bool = True
     acked: bool = False
     requeued: bool = False

@@ -11,7 +11,7 @@ from integration.queues import QUORUM, TEN, Queues, control, queues_of, reader_o
 from m0_operator.adapters.broker import AmqpInbox, QueueSpec
 from m0_operator.adapters.letters import AmqpLetterQueue
 from m0_operator.adapters.queue_kind import learn_facts, say_priorities
-from m0_operator.app import PRIORITY_QUEUE_ARGUMENTS
+from m0_operator.queues import PRIORITY_QUEUE_ARGUMENTS
 from m0_operator.services.dead_letters import DeadLetterBox
 from m0_wire.errors import BrokerUnavailableError
 

@@ -25,7 +25,7 @@ from simulation.broker import Broker
 from simulation.cluster import Admission, SimCluster
 from simulation.ledger import Ledger
 from simulation.network import Network
-from simulation.wire import SimDeadLetters, SimInbox, SimProgressInbox, SimReporter
+from simulation.wire import SimDeadLetters, SimDepths, SimInbox, SimProgressInbox, SimReporter
 from simulation.world import World, current
 
 TTL_S = (0, 5, 600)
@@ -95,6 +95,7 @@ def simulated(around: Surroundings) -> Iterator[None]:
     replaced: dict[str, Any] = {
         "AmqpInbox": inbox,
         "AmqpPublisher": lambda *_, **__: SimDeadLetters(world, network, broker, around.ledger),
+        "QueueDepths": lambda _: SimDepths(),
         "_build_reporter": reporter,
         "say_priorities": _say_nothing,
         "read_job_template": lambda _: around.template,

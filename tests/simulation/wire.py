@@ -1,6 +1,7 @@
 """The operator's ports to the broker and the backend, over the network."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from m0_operator.domain.actions import BackendStatus
@@ -46,6 +47,10 @@ class SimDelivery:
     @property
     def message_id(self) -> str:
         return self._message.message_id
+
+    @property
+    def sent_at(self) -> datetime | None:
+        return None
 
     @property
     def alive(self) -> bool:
@@ -203,3 +208,13 @@ class SimReporter:
         await self._network.call(
             "backend", f"report {process_id} {modality} {status}", hear, weight=2
         )
+
+
+class SimDepths:
+    """Implements `services.backlog.Depths`: nobody looks at the figures here."""
+
+    async def depth(self, queue: str) -> int | None:
+        return len(queue)
+
+    async def close(self) -> None:
+        return

@@ -4,6 +4,7 @@ Every message is persistent, mandatory and confirmed; nothing waits for ever.
 """
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -151,6 +152,7 @@ class Broker:
             priority=priority,
             message_id=message_id or uuid.uuid4().hex,
             content_type="application/json",
+            timestamp=int(time.time()),
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT
             if persistent
             else aio_pika.DeliveryMode.NOT_PERSISTENT,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from m0_contract.chunk import ChunkMessage, Progress
 from m0_contract.errors import ErrorCode, Stage
 from m0_contract.request import VideoRequest
+from m0_contract.trace import HEADER
 
 from m0_chunker.errors import ChunkerError
 
@@ -73,9 +74,19 @@ class BrokerAnnouncer:
     waits = True
 
     def __init__(
-        self, broker: "Broker", request: VideoRequest, *, results_queue: str, progress_queue: str
+        self,
+        broker: "Broker",
+        request: VideoRequest,
+        *,
+        results_queue: str,
+        progress_queue: str,
+        traceparent: str | None = None,
     ) -> None:
-        """`broker` must be connected."""
+        """Args:
+        broker: connected.
+        traceparent: goes on with each chunk's message.
+        """
+        self._trace = {} if traceparent is None else {HEADER: traceparent}
         self._broker, self._request = broker, request
         self._results_queue, self._progress_queue = results_queue, progress_queue
 
@@ -91,6 +102,7 @@ class BrokerAnnouncer:
         headers = {
             "x-m0-process-id": str(message.process_id),
             "x-m0-chunk-id": message.chunk_id,
+            **self._trace,
         }
         for attempt in range(1, ATTEMPTS + 1):
             try:

@@ -8,7 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from . import charts, cluster, engine, images, node, registry, report, settings, system, tools
+from . import (
+    charts,
+    cluster,
+    engine,
+    images,
+    monitoring,
+    node,
+    registry,
+    report,
+    settings,
+    system,
+    tools,
+)
 from .cluster import Record, Tools
 from .engine import Engine
 from .images import Image
@@ -83,7 +95,8 @@ def images_only(here: Settings) -> int:
 
 
 def tools_only(here: Settings) -> int:
-    """Put helm and kubectl into .m0/bin; needs no engine."""
+    """Put helm, kubectl and promtool into .m0/bin; needs no engine."""
+    monitoring.publish(here)
     if not tools.are_published(here):
         with _alone(here), step("helm and kubectl", "4 min to build"):
             tools.publish_without_engine(here)
@@ -184,6 +197,7 @@ def _cluster(here: Settings, docker: Engine, *, pulls: bool) -> tuple[Tools, Rec
         image = _node_image(here, docker, pulls=pulls)
         tools.ensure_kubectl(docker, chosen, image)
         tools.publish(here, docker, chosen)
+        monitoring.publish(here)
     with step(f"cluster {here.cluster}", "1 s, 40 s to create"):
         known = cluster.ensure(here, docker, chosen, image)
         note(f"ready; kubeconfig: {here.kubeconfig}")

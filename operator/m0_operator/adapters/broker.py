@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import aio_pika
@@ -94,6 +95,11 @@ class AmqpDelivery:
     def message_id(self) -> str:
         """As its sender gave it; empty when it gave none."""
         return self._message.message_id or ""
+
+    @property
+    def sent_at(self) -> datetime | None:
+        """The message's timestamp."""
+        return self._message.timestamp
 
     @property
     def redelivered(self) -> bool:

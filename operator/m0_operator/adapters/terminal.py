@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from kubernetes.aio import client, config
 
-from m0_operator.adapters.cluster import read_answer, translated
+from m0_operator.adapters.answers import read_answer, translated
 from m0_operator.adapters.videos import KubernetesVideos
 
 FOLLOW_S = 24 * 3600

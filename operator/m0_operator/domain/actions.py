@@ -1,7 +1,9 @@
 """What can be done about a resource, as data: each prints itself and performs nothing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from m0_contract.errors import ErrorCode
 
 from m0_operator.domain.job_template import JobTemplate
 from m0_operator.domain.status import FailureStatus, Status
@@ -43,12 +45,14 @@ class CreateJob:
         memory: its limit, where it is to be another than the template's.
         retries: how many Jobs before it ended in a way that counts.
         why: a sentence for people, for an attempt after the first.
+        cause: the same as a code.
     """
 
     attempt: int
     memory: str | None = None
     retries: int = 0
     why: str = ""
+    cause: ErrorCode | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from m0_operator.domain.effects import due_effects, effects_out
 from m0_operator.domain.ending import read_ending
 from m0_operator.domain.job_builder import job_name
 from m0_operator.domain.observed import JobView, Observed, PodView, Resource
+from m0_operator.domain.receipt import with_receipt
 from m0_operator.domain.records import (
     STARTING,
     record_acceptance,
@@ -72,6 +73,8 @@ def decide(observed: Observed, policy: Policy, now: datetime) -> Decision:
     else:
         decision = Decision(status)
     newly_finished = decision.status.finished and not status.finished
+    if newly_finished:
+        decision = replace(decision, status=with_receipt(decision.status, resource))
     actions = (
         *_finalizer_before(resource),
         *decision.actions,

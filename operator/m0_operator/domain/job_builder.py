@@ -14,6 +14,7 @@ from m0_contract.resource import (
     REQUEST_ANNOTATION,
     VERSION,
 )
+from m0_contract.trace import VARIABLE
 
 from m0_operator.domain.job_template import JobTemplate
 from m0_operator.domain.observed import CONTAINER, Resource
@@ -201,6 +202,9 @@ def _container(
         "M0_TERMINATION_LOG": "/dev/termination-log",
         "TMPDIR": SCRATCH,
     }
+    origin = resource.spec.origin
+    if origin is not None and origin.traceparent is not None:
+        own[VARIABLE] = origin.traceparent
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": template.image,

@@ -49,9 +49,9 @@ def next_job(ref: JobRef, failure: FailureStatus, template: JobTemplate) -> Crea
         if memory is None:
             return None
         why = f"{limit} of memory were too little; it is started again with {memory}."
-        return CreateJob(attempt, memory, ref.retries, why)
+        return CreateJob(attempt, memory, ref.retries, why, failure.code)
     if failure.code in _FREE:
-        return CreateJob(attempt, memory, ref.retries, why)
+        return CreateJob(attempt, memory, ref.retries, why, failure.code)
     if failure.code in _COUNTED and ref.retries < MAX_RETRIES:
-        return CreateJob(attempt, memory, ref.retries + 1, why)
+        return CreateJob(attempt, memory, ref.retries + 1, why, failure.code)
     return None

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Literal, Self
 
 from m0_contract.errors import ERRORS, ErrorCode, Stage, Verdict
+from m0_contract.redact import redact
 from m0_contract.resource import Phase
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -227,13 +228,14 @@ def build_failure(
         field=field,
         chunk_id=chunk_id,
         retryable=entry.verdict is not Verdict.PERMANENT,
-        log_tail=log_tail,
+        log_tail=redact(log_tail) if log_tail else log_tail,
     )
 
 
 def cap(text: str, limit: int = MAX_MESSAGE) -> str:
-    """`text`, cut to `limit` characters."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """`text`, fit to be shown: without credentials, cut to `limit` characters."""
+    shown = redact(text)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def rfc3339(moment: datetime) -> str:

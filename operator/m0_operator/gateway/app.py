@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from m0_contract.errors import ErrorCode
+from m0_contract.trace import HEADER, get_trace_id, read_traceparent
 from m0_wire.errors import WireError
 from starlette.middleware.cors import CORSMiddleware
 
@@ -26,6 +27,7 @@ from m0_operator.gateway.problems import RETRY_AFTER_S, ProblemError, add_handle
 from m0_operator.gateway.shell import Shell
 from m0_operator.gateway.streams import Streams
 from m0_operator.gateway.submission import Submission
+from m0_operator.logs import about
 from m0_operator.services.dead_letters import DeadLetterBox
 from m0_operator.services.jobs import Videos
 
@@ -130,7 +132,8 @@ def _add_queue(app: FastAPI, publisher: Publisher) -> None:
     )
     async def process_video(request: Request) -> JSONResponse:
         """Queue one video. The same request again does no harm: it is run once."""
-        return await _queue(publisher, read_submission(await read_body(request)))
+        trace = read_traceparent(request.headers.get(HEADER))
+        return await _queue(publisher, read_submission(await read_body(request)), trace)
 
 
 def _add_health(app: FastAPI, publisher: Publisher, options: Options) -> None:
@@ -165,19 +168,12 @@ def _add_health(app: FastAPI, publisher: Publisher, options: Options) -> None:
         return JSONResponse(checks, status_code=200 if well else 503)
 
 
-async def _queue(publisher: Publisher, submission: Submission) -> JSONResponse:
+async def _queue(publisher: Publisher, submission: Submission, trace: str | None) -> JSONResponse:
     process_id = submission.request.process_id
-    try:
-        await publisher.publish(submission.body, headers={}, priority=submission.priority)
-    except WireError as error:
-        logger.warning("Request not queued", extra={"process_id": process_id, "reason": str(error)})
-        # The error names the queue and the broker's host: that is for the log, not for a caller.
-        # Without a confirmation nobody knows; the same request is never run twice.
-        text = "The queue has not confirmed the request. Send it again: it is never run twice."
-        raise ProblemError(
-            503, ErrorCode.BROKER_UNREACHABLE, text, retry_after_s=RETRY_AFTER_S
-        ) from error
-    logger.info("Request queued", extra={"process_id": process_id, "priority": submission.priority})
+    headers = {} if trace is None else {HEADER: trace}
+    with about(process_id=process_id, trace_id=get_trace_id(trace, None)):
+        await _publish(publisher, submission, headers)
+        logger.info("Request queued", extra={"priority": submission.priority})
     return JSONResponse(
         {
             "process_id": process_id,
@@ -185,3 +181,18 @@ async def _queue(publisher: Publisher, submission: Submission) -> JSONResponse:
             "message": f"The video is queued with priority {submission.priority}.",
         }
     )
+
+
+async def _publish(
+    publisher: Publisher, submission: Submission, headers: Mapping[str, str]
+) -> None:
+    try:
+        await publisher.publish(submission.body, headers=headers, priority=submission.priority)
+    except WireError as error:
+        logger.warning("Request not queued", extra={"reason": str(error)})
+        # The error names the queue and the broker's host: that is for the log, not for a caller.
+        # Without a confirmation nobody knows; the same request is never run twice.
+        text = "The queue has not confirmed the request. Send it again: it is never run twice."
+        raise ProblemError(
+            503, ErrorCode.BROKER_UNREACHABLE, text, retry_after_s=RETRY_AFTER_S
+        ) from error

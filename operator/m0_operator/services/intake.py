@@ -39,10 +39,13 @@ from m0_operator.errors import (
     ClusterRejectedError,
     ClusterUnavailableError,
 )
+from m0_operator.logs import about
 from m0_operator.services.aside import Aside
+from m0_operator.services.noting import note_video
 from m0_operator.services.pause import pause
 from m0_operator.services.ports import DeadLetters, Delivery, Inbox, Resources
 from m0_operator.services.slots import Slots
+from m0_operator.services.telemetry import UNHEARD, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +87,7 @@ class Intake:
         wake: Callable[[str], None],
         now: Callable[[], datetime],
         fence: Callable[[], None],
+        telemetry: Telemetry = UNHEARD,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Args:
@@ -101,11 +105,13 @@ class Intake:
         self._wake = wake
         self._now = now
         self._fence = fence
+        self._telemetry = telemetry
         self._sleep = sleep
         self._aside = Aside(now)
         self._doubtful = False
         self._refusals: dict[int, tuple[ErrorCode, str, str | None, int | str | None]] = {}
         self.rounds = 0
+        self.errors = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Take messages until `stop`; ends after the current one."""
@@ -118,6 +124,7 @@ class Intake:
                 failures = 0
             except Exception as error:
                 failures += 1
+                self.errors += 1
                 pause_s = min(MAX_PAUSE_S, 0.5 * 2 ** min(failures, 6))
                 logger.warning(
                     "Intake paused",
@@ -133,6 +140,10 @@ class Intake:
 
     async def step(self) -> bool:
         """Take one message if there is a slot for it; whether one was taken."""
+        with about():
+            return await self._step()
+
+    async def _step(self) -> bool:
         if not self._slots.free:
             return False
         delivery = self._aside.find_due() or await self._fetch()
@@ -160,6 +171,9 @@ class Intake:
         crash.point("intake.acked")
         if taken.uid:
             self._acknowledged.add(taken.uid)
+        sent_at = delivery.sent_at
+        waited_s = (self._now() - sent_at).total_seconds() if sent_at else None
+        self._telemetry.took(taken.result, waited_s)
         logger.info("Request taken", extra={"result": taken.result, "priority": delivery.priority})
         return True
 
@@ -236,12 +250,14 @@ class Intake:
                 raw = await self._resources.fetch_resource(name)
             else:
                 crash.point("intake.created", name)
+                note_video(created)
                 self._slots.observe(created)
                 self._wake(name)
                 return Taken("created", created.uid)
             if raw is None:
                 continue
             existing = parse_resource(raw)
+            note_video(existing)
             # Perhaps made by ourselves just now, the answer to that lost.
             self._slots.observe(existing)
             if was_replayed(existing, delivery.message_id):
@@ -318,6 +334,7 @@ class Intake:
             message_id=build_refusal_id(delivery.body, original, delivery.message_id),
         )
         crash.point("intake.refused")
+        self._telemetry.refused(code)
         logger.warning(
             "Request refused",
             extra={"process_id": process_id, "code": code.value, "reason": message},

@@ -33,6 +33,7 @@ from m0_operator.errors import (
 from m0_operator.services.ports import Cluster
 from m0_operator.services.recording import Look, Recorder
 from m0_operator.services.reporting import Reporting
+from m0_operator.services.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Performer:
         *,
         now: Callable[[], datetime],
         fence: Callable[[], None],
+        telemetry: Telemetry,
     ) -> None:
         """Args:
         now: wall-clock time, UTC.
@@ -60,6 +62,7 @@ class Performer:
         self._policy = policy
         self._now = now
         self._fence = fence
+        self._telemetry = telemetry
 
     async def perform(self, look: Look, action: Action) -> None:
         """Do it, unless another operator may be acting by now."""
@@ -119,6 +122,8 @@ class Performer:
         kind = ConditionType.JOB_CREATED
         try:
             uid = (await self._cluster.create_job(manifest, resource.name))["metadata"]["uid"]
+            if action.cause is not None:
+                self._telemetry.started_again(action.cause)
             crash.point("job.created", resource.name)
         except AlreadyExistsError:
             raw = await self._cluster.fetch_job(name)

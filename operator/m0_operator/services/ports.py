@@ -1,6 +1,7 @@
 """What the services need of the outside, as small protocols."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Protocol
 
 from m0_operator.domain.actions import BackendStatus
@@ -112,6 +113,11 @@ class Delivery(Protocol):
     @property
     def message_id(self) -> str:
         """As its sender gave it; empty when it gave none."""
+        ...
+
+    @property
+    def sent_at(self) -> datetime | None:
+        """When it was sent, as its sender says; most senders don't."""
         ...
 
     @property

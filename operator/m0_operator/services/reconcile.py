@@ -20,12 +20,14 @@ from m0_operator.domain.actions import (
 from m0_operator.domain.decide import decide, expected_job
 from m0_operator.domain.effects import effects_out
 from m0_operator.domain.observed import Observed, parse_job, parse_pod, parse_resource
+from m0_operator.services.noting import note_video
 from m0_operator.services.performing import Performer
 from m0_operator.services.ports import Cluster
 from m0_operator.services.progress import ProgressTracker
 from m0_operator.services.recording import Look, Recorder
 from m0_operator.services.reporting import Reporting
 from m0_operator.services.slots import Slots
+from m0_operator.services.telemetry import UNHEARD, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class Reconciler:
         requeue: Callable[[str, float], None],
         now: Callable[[], datetime],
         fence: Callable[[], None],
+        telemetry: Telemetry = UNHEARD,
     ) -> None:
         """Args:
         acknowledged: uids of resources whose message is off the queue.
@@ -56,9 +59,9 @@ class Reconciler:
         """
         self._cluster = cluster
         self._reporting = reporting
-        self._recorder = Recorder(cluster, slots)
+        self._recorder = Recorder(cluster, slots, telemetry)
         self._performer = Performer(
-            cluster, reporting, self._recorder, policy, now=now, fence=fence
+            cluster, reporting, self._recorder, policy, now=now, fence=fence, telemetry=telemetry
         )
         self._policy = policy
         self._slots = slots
@@ -92,6 +95,7 @@ class Reconciler:
         if raw is None:
             return None
         resource = parse_resource(raw)
+        note_video(resource)
         if self._uids.get(name, resource.uid) != resource.uid:
             # Its predecessor under the same name went unheard.
             self._forget(name)

@@ -10,6 +10,7 @@ from m0_operator.domain.status import Status, announcements, build_merge_patch
 from m0_operator.errors import ClusterConflictError, ClusterUnavailableError, OperatorError
 from m0_operator.services.ports import Cluster
 from m0_operator.services.slots import Slots
+from m0_operator.services.telemetry import Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +37,10 @@ class Look:
 class Recorder:
     """Writes statuses."""
 
-    def __init__(self, cluster: Cluster, slots: Slots) -> None:
+    def __init__(self, cluster: Cluster, slots: Slots, telemetry: Telemetry) -> None:
         self._cluster = cluster
         self._slots = slots
+        self._telemetry = telemetry
 
     async def write(self, look: Look) -> None:
         """Patch the status if it differs from what was last written, then say so in events."""
@@ -56,6 +58,7 @@ class Recorder:
         look.version = raw["metadata"].get("resourceVersion", "")
         look.written = new
         self._slots.observe(replace(look.observed.resource, status=new))
+        self._telemetry.recorded(look.observed.resource, old, new)
         await self._announce(look, old, new)
 
     async def write_by_all_means(self, look: Look) -> None:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from m0_operator.errors import STOP, TRY_AGAIN, WorkTimeoutError
+from m0_operator.logs import about
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,11 @@ class WorkQueue:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._failures: dict[str, int] = {}
         self._stopped = False
+
+    @property
+    def depth(self) -> int:
+        """Keys that wait for a worker."""
+        return len(self._waiting)
 
     def add(self, key: str) -> None:
         """Have `key` worked on soon."""
@@ -68,19 +74,23 @@ class WorkQueue:
                 break
             self._waiting.discard(key)
             self._active.add(key)
-            try:
-                await _bound(work(key))
-            except Exception as error:  # noqa: BLE001 - a worker outlives whatever a key does to it
-                self._active.discard(key)
-                self._again.discard(key)
-                self._put_off(key, error)
-            else:
-                self._active.discard(key)
-                self._failures.pop(key, None)
-                if key in self._again:
-                    self._again.discard(key)
-                    self.add(key)
+            with about(resource=key):
+                await self._work_on(key, work)
         self._ready.put_nowait("")
+
+    async def _work_on(self, key: str, work: Callable[[str], Awaitable[None]]) -> None:
+        try:
+            await _bound(work(key))
+        except Exception as error:  # noqa: BLE001 - a worker outlives whatever a key does to it
+            self._active.discard(key)
+            self._again.discard(key)
+            self._put_off(key, error)
+        else:
+            self._active.discard(key)
+            self._failures.pop(key, None)
+            if key in self._again:
+                self._again.discard(key)
+                self.add(key)
 
     def _put_off(self, key: str, error: Exception) -> None:
         failures = self._failures.get(key, 0)
@@ -90,7 +100,7 @@ class WorkQueue:
             "Reconcile failed, tried again later",
             # Known errors say all in their message; a bug needs its place.
             exc_info=None if isinstance(error, (*TRY_AGAIN, *STOP)) else error,
-            extra={"resource": key, "retry_s": delay_s, "reason": str(error)},
+            extra={"retry_s": delay_s, "reason": str(error)},
         )
         self.add_after(key, delay_s)
 

@@ -1,9 +1,48 @@
 """The announcer's patience with a broker that goes away for a moment."""
 
-from m0_chunker.adapters.announcer import ATTEMPTS, FIRST_DELAY_S
+from typing import Any, cast
+
+import pytest
+from m0_chunker.adapters.announcer import ATTEMPTS, FIRST_DELAY_S, BrokerAnnouncer
+from m0_contract.request import VideoRequest
 from m0_wire.broker import RECONNECT_S
 
 
 def test_it_tries_for_longer_than_it_takes_to_connect_anew() -> None:
     tries_for_s = sum(FIRST_DELAY_S * 2**number for number in range(ATTEMPTS - 1))
     assert tries_for_s >= 3 * RECONNECT_S
+
+
+class Message:
+    """As much of a chunk's message as the announcer looks at."""
+
+    process_id, chunk_id, chunk_hash = 7, 1, "ab" * 32
+
+    def to_json(self, _: VideoRequest) -> str:
+        return "{}"
+
+
+class Heard:
+    """A broker that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.headers: list[dict[str, Any]] = []
+
+    async def publish(self, queue: str, body: bytes, **more: Any) -> None:  # noqa: ARG002
+        self.headers.append(more["headers"])
+
+
+@pytest.mark.parametrize("trace", [None, "00-" + "a" * 32 + "-" + "b" * 16 + "-01"])
+async def test_a_trace_goes_on_with_each_chunks_message(trace: str | None) -> None:
+    broker = Heard()
+    request = VideoRequest.model_construct(process_id=7)
+    announcer = BrokerAnnouncer(
+        cast("Any", broker), request, results_queue="r", progress_queue="p", traceparent=trace
+    )
+    await announcer.announce(cast("Any", Message()))
+    (headers,) = broker.headers
+    assert headers == {
+        "x-m0-process-id": "7",
+        "x-m0-chunk-id": 1,
+        **({} if trace is None else {"traceparent": trace}),
+    }

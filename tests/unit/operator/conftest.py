@@ -15,6 +15,7 @@ from m0_operator.services.progress import ProgressTracker
 from m0_operator.services.reconcile import Reconciler
 from m0_operator.services.reporting import Reporting
 from m0_operator.services.slots import Slots
+from m0_operator.services.telemetry import UNHEARD, Telemetry
 
 SUCCESS = json.dumps({"chunks": 5, "duration_s": 300.0, "size_bytes": 42, "mode": "copy"})
 
@@ -48,6 +49,7 @@ class World:
     limit: int = 4
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     lost: Exception | None = None
+    telemetry: Telemetry = UNHEARD
     template: JobTemplate = field(default_factory=lambda: JobTemplate(image="c:1"))
 
     def __post_init__(self) -> None:
@@ -69,6 +71,7 @@ class World:
             requeue=lambda name, wait_s: self.requeues.append((name, wait_s)),
             now=lambda: self.now,
             fence=self.fence,
+            telemetry=self.telemetry,
         )
         self.intake = Intake(
             self.inbox,
@@ -80,6 +83,7 @@ class World:
             wake=self.wakes.append,
             now=lambda: self.now,
             fence=self.fence,
+            telemetry=self.telemetry,
             sleep=self.meanwhile,
         )
 

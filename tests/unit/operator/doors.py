@@ -21,18 +21,20 @@ class FakeQueue:
 
     def __init__(self) -> None:
         self.published: list[tuple[bytes, int]] = []
+        self.headers: list[dict[str, Any]] = []
         self.error: Exception | None = None
 
     async def publish(
         self,
         body: bytes,
         *,
-        headers: Mapping[str, Any],  # noqa: ARG002
+        headers: Mapping[str, Any],
         priority: int,
     ) -> None:
         if self.error is not None:
             raise self.error
         self.published.append((body, priority))
+        self.headers.append(dict(headers))
 
     async def check(self) -> Mapping[str, str]:
         return {"rabbitmq": "unavailable" if self.error else "ok", "queue": "ok"}

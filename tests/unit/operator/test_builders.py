@@ -259,3 +259,23 @@ def test_a_volume_of_a_forbidden_kind_is_refused(kind: str) -> None:
     volume = {"name": "all", kind: {"path": "/"}}
     with pytest.raises(ValidationError, match=f"volume all: {kind}"):
         JobTemplate.model_validate(FULL | {"extraVolumes": [volume]})
+
+
+def test_the_job_is_told_the_trace_of_its_request() -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    def variables(headers: dict[str, Any]) -> list[str]:
+        body = request_body()
+        origin = build_origin(body, headers, 5, World().now)
+        manifest = {
+            "metadata": {"name": "video-101", "namespace": "m0", "uid": "0123456789abcdef"},
+            "spec": build_spec(parse_request(body), origin),
+        }
+        found = parse_resource(manifest)
+        job = build_job(found, parse_request(body), 1, JobTemplate(image="c:1"))
+        env = job["spec"]["template"]["spec"]["containers"][0]["env"]
+        return [item["value"] for item in env if item["name"] == "TRACEPARENT"]
+
+    assert variables({"traceparent": trace}) == [trace]
+    assert variables({"traceparent": "none of that form"}) == []
+    assert variables({}) == []

@@ -40,6 +40,16 @@ async def test_a_request_is_published_as_it_came_and_answered(
     assert queue.published == [(request_body(), 0)]
 
 
+async def test_a_trace_goes_with_the_message_and_nothing_else_does(
+    client: httpx.AsyncClient, queue: FakeQueue
+) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for value in (trace, "nonsense"):
+        headers = {"traceparent": value, "x-other": "1", "Authorization": "Bearer x"}
+        await client.post("/api/v1/process_video", content=request_body(), headers=headers)
+    assert queue.headers == [{"traceparent": trace}, {}]
+
+
 async def test_the_priority_goes_to_the_queue_and_not_into_the_body(
     client: httpx.AsyncClient, queue: FakeQueue
 ) -> None:

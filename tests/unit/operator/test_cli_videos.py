@@ -412,9 +412,9 @@ def test_retry_and_watch_means_the_next_one_not_the_old(near: Home, capsys: Capt
     fetch, looks = near.store.fetch_resource, []
 
     async def replaced(name: str) -> dict[str, Any] | None:
-        """The operator takes a while: at the first look after the replay the old one is there."""
+        """The operator takes a while: after the replay the old one is there for two looks."""
         looks.extend(near.letters.requests)
-        if len(looks) == 2:
+        if len(looks) == 3:
             new = build_video(101, **final())
             new["metadata"]["uid"] = "uid-2"
             near.store.put(new)

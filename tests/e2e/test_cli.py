@@ -26,7 +26,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnStack]:
     """An operator that nobody else uses."""
     with own_stack(tmp_path_factory.mktemp("own")) as stack:
         path = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
-        stack.start_leader(**path)
+        stack.start_leader(None, **path)
         yield stack
 
 
@@ -344,16 +344,16 @@ def test_all_of_it_through_the_gateway(
     wait_for("the gateway", lambda: _healthy(m0))
     assert "M0_TOKEN" in m0.run("get", code=5)
     process_id, other = new_id(), new_id()
-    token = {"M0_TOKEN": TOKEN}
+    signed = Terminal(own, M0_GATEWAY_URL=gateway, KUBECONFIG="/none", M0_TOKEN=TOKEN)
     watch = ("--watch", "--timeout", 120)
-    out = m0.run(*flags(process_id, source), "--priority", 7, *watch, **token)
+    out = signed.run(*flags(process_id, source), "--priority", 7, *watch)
     assert out.splitlines()[-1].startswith(f"video-{process_id} Succeeded 100% 5 chunks")
-    assert f"video-{process_id}" in m0.run("get", "-o", "name", **token)
+    assert f"video-{process_id}" in signed.run("get", "-o", "name")
     missing = f"s3://{BUCKET}/e2e/{other}.mp4"
-    m0.run(*flags(other, missing), *watch, code=1, **token)
-    assert "SOURCE_NOT_FOUND" in m0.run("describe", f"video-{other}", **token)
-    m0.run("retry", other, *watch, code=1, **token)
-    assert "SOURCE_NOT_FOUND" in m0.run("dlq", "list", **token)
+    signed.run(*flags(other, missing), *watch, code=1)
+    assert "SOURCE_NOT_FOUND" in signed.run("describe", f"video-{other}")
+    signed.run("retry", other, *watch, code=1)
+    assert "SOURCE_NOT_FOUND" in signed.run("dlq", "list")
 
 
 def _healthy(m0: Terminal) -> bool:

@@ -49,7 +49,7 @@ def build_submission(given: Mapping[str, Any]) -> Submission:
 def _changed(body: bytes | None, given: Mapping[str, Any]) -> dict[str, Any] | None:
     """The request as a document; None when the file's very bytes are to be sent."""
     flags = {field: given[flag] for flag, field in FIELDS.items() if given[flag] is not None}
-    cutting = {name: given[name] for name in CUTTING if given[name] is not None}
+    cutting = {name: _plain(given[name]) for name in CUTTING if given[name] is not None}
     if given["process_id"] is not None:
         meant = parse_process_id(given["process_id"])
         if not meant:
@@ -70,6 +70,11 @@ def _changed(body: bytes | None, given: Mapping[str, Any]) -> dict[str, Any] | N
         if "process_id" in document:
             document.setdefault("destination_prefix", f"processed/{document['process_id']}/")
     return document
+
+
+def _plain(value: Any) -> Any:
+    """A whole number as people write it."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _load(text: str, what: str) -> dict[str, Any]:

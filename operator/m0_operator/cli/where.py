@@ -73,9 +73,12 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end; the libraries' own words are not for a terminal."""
     import logging  # noqa: PLC0415
 
-    logging.getLogger().setLevel(logging.CRITICAL)
-    logging.lastResort = None
-    return asyncio.run(work)
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        return asyncio.run(work)
+    finally:
+        logging.disable(before)
 
 
 def desk() -> Desk:

@@ -16,7 +16,8 @@ OURS = "M0"
 
 
 def _settings(filters: str) -> list[str]:
-    video = ["-c:v", "libx264", "-preset", PRESET, "-crf", CRF, "-threads", "1"]
+    x264 = ["-preset", PRESET, "-crf", CRF, "-threads", "1", "-x264-params", "mbtree=0"]
+    video = ["-c:v", "libx264", *x264]
     return ["-map", "0:v:0", "-map", "0:a:0?", "-vf", filters, *video, "-c:a", "aac"]
 
 

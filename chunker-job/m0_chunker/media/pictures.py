@@ -153,6 +153,9 @@ class PictureTrack:
                 "preset": self._encoding.preset,
                 "crf": str(self._encoding.crf),
                 "forced-idr": "1",
+                # The same film is to give the same hash. This is the one thing in libx264 that
+                # gives other bytes now and then, when it runs in several threads.
+                "x264-params": "mbtree=0",
             },
         )
         stream.width, stream.height, stream.pix_fmt = target.width, target.height, "yuv420p"

@@ -34,7 +34,7 @@ clean: ## `down`, and delete everything that was ever made here, caches too
 test: ## Everything that must hold: check, then integration and end to end on a real cluster
 	@hack/test.sh
 
-check: venv ## Format, lint, types, layers, generated files, charts, unit tests: two minutes
+check: venv ## Format, lint, types, layers, generated files, charts, unit tests: four minutes
 	@hack/check.sh
 
 unit: venv ## Only the unit tests

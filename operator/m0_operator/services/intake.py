@@ -68,6 +68,19 @@ class Taken:
     uid: str = ""
 
 
+Refusal = tuple[ErrorCode, str, str | None, int | str | None]
+"""(code, message, field, process_id)."""
+
+
+@dataclass(slots=True)
+class _Try:
+    """What is known of a delivery that is not settled; it holds the delivery, and so its id."""
+
+    delivery: Delivery
+    since: datetime
+    refusal: Refusal | None = None
+
+
 class _NotYetError(Exception):
     """The message can't be settled now, others may."""
 
@@ -109,7 +122,7 @@ class Intake:
         self._sleep = sleep
         self._aside = Aside(now)
         self._doubtful = False
-        self._refusals: dict[int, tuple[ErrorCode, str, str | None, int | str | None]] = {}
+        self._tries: dict[int, _Try] = {}
         self.rounds = 0
         self.errors = 0
 
@@ -146,6 +159,8 @@ class Intake:
     async def _step(self) -> bool:
         if not self._slots.free:
             return False
+        # What went with its channel comes again as another delivery.
+        self._tries = {key: tried for key, tried in self._tries.items() if tried.delivery.alive}
         delivery = self._aside.find_due() or await self._fetch()
         if delivery is None:
             return False
@@ -190,10 +205,10 @@ class Intake:
 
     def _let_go(self, delivery: Delivery) -> None:
         self._aside.let_go(delivery)
-        self._refusals.pop(id(delivery), None)
+        self._tries.pop(id(delivery), None)
 
     async def _take(self, delivery: Delivery) -> Taken:
-        refusal = self._refusals.get(id(delivery))
+        refusal = self._try(delivery).refusal
         if refusal is not None:
             # Its dead letter may be out already: it stays refused, whatever is true by now.
             return await self._dead_letter(delivery, *refusal)
@@ -206,7 +221,9 @@ class Intake:
         return await self._take_valid(delivery, request)
 
     async def _take_valid(self, delivery: Delivery, request: VideoRequest) -> Taken:
-        origin = build_origin(delivery.body, delivery.headers, delivery.priority, self._now())
+        origin = build_origin(
+            delivery.body, delivery.headers, delivery.priority, self._since(delivery)
+        )
         manifest = build_resource(request, origin, self._namespace)
         try:
             return await self._create(delivery, manifest)
@@ -221,7 +238,9 @@ class Intake:
 
     async def _take_invalid(self, delivery: Delivery, error: RequestError) -> Taken:
         assert error.process_id is not None  # noqa: S101 - the callers have looked
-        origin = build_origin(delivery.body, delivery.headers, delivery.priority, self._now())
+        origin = build_origin(
+            delivery.body, delivery.headers, delivery.priority, self._since(delivery)
+        )
         rejection = Rejection(
             code=error.code,
             message=cap(str(error)),
@@ -275,9 +294,21 @@ class Intake:
     def _is_echo(self, delivery: Delivery, existing: Resource, manifest: dict[str, Any]) -> bool:
         # Acknowledged by ourselves, on record or not: then this is another message.
         known = existing.uid in self._acknowledged
-        # Held since a try whose answer was lost, it may have made the resource then.
-        again = delivery.redelivered or self._aside.holds(delivery)
+        # Held since a try whose answer was lost, it may have made the resource then: this very one.
+        made = (
+            existing.spec.origin is not None
+            and self._aside.holds(delivery)
+            and (existing.spec.origin.received_at == manifest["spec"]["origin"]["receivedAt"])
+        )
+        again = delivery.redelivered or made
         return again and not known and may_be_echo(existing, manifest)
+
+    def _since(self, delivery: Delivery) -> datetime:
+        """When it was first tried."""
+        return self._try(delivery).since
+
+    def _try(self, delivery: Delivery) -> "_Try":
+        return self._tries.setdefault(id(delivery), _Try(delivery, self._now()))
 
     async def _make_room(self, existing: Resource, verdict: Verdict) -> None:
         """Wait until a finished resource has gone, so that a new one can take its name."""
@@ -316,7 +347,7 @@ class Intake:
         process_id: int | str | None = None,
     ) -> Taken:
         self._fence()
-        self._refusals[id(delivery)] = (code, message, field, process_id)
+        self._try(delivery).refusal = (code, message, field, process_id)
         now = self._now()
         original = pack_headers(delivery.headers)
         headers = build_headers(

@@ -437,6 +437,19 @@ async def test_a_held_message_that_made_a_resource_after_all_is_no_replay_of_it(
     assert world.cluster.resources["video-101"]["metadata"]["uid"] == uid
 
 
+async def test_a_held_message_is_no_echo_of_what_was_there_before_it(world: World) -> None:
+    await fail_unacknowledged(world)
+    world.wait(5)
+    world.cluster.fail("create_resource")
+    world.inbox.waiting.append(delivery := _delivery())
+    with pytest.raises(ClusterUnavailableError):
+        await world.intake.step()
+    await world.intake.step()
+    assert delivery.acked
+    await world.reconcile()
+    assert len(world.cluster.jobs) == 2, "sent again after the failure, it runs again"
+
+
 async def test_what_was_refused_stays_refused_when_its_dead_letter_was_not_confirmed(
     world: World,
 ) -> None:

@@ -116,6 +116,10 @@ class Metrics:
             self._letters.labels(code.value)
             self._videos.labels("Stopped" if code is ErrorCode.STOPPED else "Failed", code.value)
         self._videos.labels("Succeeded", "")
+        for phase in ("Succeeded", "Failed", "Stopped"):
+            self._run.labels(phase)
+        for result in ("confirmed", "error"):
+            self._report.labels(result)
         for result in ("created", "duplicate", "dead-lettered"):
             self._requests.labels(result)
         for kind in ("unavailable", "rejected"):

@@ -51,8 +51,9 @@ def record_wait(
     trouble = _trouble(job, pod, now)
     if trouble is None:
         # What was said last stays true until a pod runs: a pull that failed is tried again.
-        said = None if _troubled(status) else _waiting_message(pod, status)
-        return status.model_copy(update={"message": said}) if said else status
+        if never_started(status) is not None:
+            return status
+        return status.model_copy(update={"message": _waiting_message(pod, status)})
     code, text = trouble
     said = cap(f"The pod can't start: {text}")
     status = status.with_condition(ConditionType.POD_STARTED, "False", REASONS[code], now, said)
@@ -65,10 +66,6 @@ def never_started(status: Status) -> ErrorCode | None:
     if condition is None or condition.status != "False":
         return None
     return next((code for code, reason in REASONS.items() if reason == condition.reason), None)
-
-
-def _troubled(status: Status) -> bool:
-    return never_started(status) is not None
 
 
 def _trouble(job: JobView, pod: PodView | None, now: datetime) -> tuple[ErrorCode, str] | None:

@@ -19,6 +19,7 @@ from m0_contract.request import RequestError, parse_request
 from m0_wire.errors import WireError
 
 from m0_operator.domain.letters import Letter, LetterFilter, parse_letter
+from m0_operator.services.ports import Message
 
 logger = logging.getLogger(__name__)
 
@@ -32,36 +33,12 @@ EVERYTHING = LetterFilter()
 Edit = bytes | Callable[[Letter, bytes], bytes]
 
 
-class Held(Protocol):
-    """A message that is ours until we remove it or give it back."""
-
-    @property
-    def body(self) -> bytes:
-        """The exact bytes."""
-        ...
-
-    @property
-    def headers(self) -> Mapping[str, Any]:
-        """As the sender gave them: the same at each look."""
-        ...
-
-    @property
-    def priority(self) -> int:
-        """0-9."""
-        ...
-
-    @property
-    def message_id(self) -> str:
-        """Empty when it has none."""
-        ...
+class Held(Message, Protocol):
+    """A dead letter in the hand of who looks."""
 
     @property
     def looks(self) -> int:
         """How often the queue says it has been given back; 0 where it doesn't count."""
-        ...
-
-    async def ack(self) -> None:
-        """Remove it; returns when the broker knows."""
         ...
 
 

@@ -92,8 +92,8 @@ class Reporter(Protocol):
         ...
 
 
-class Delivery(Protocol):
-    """One message, unacknowledged."""
+class Message(Protocol):
+    """A message that is ours until it is acknowledged or given back."""
 
     @property
     def body(self) -> bytes:
@@ -102,7 +102,7 @@ class Delivery(Protocol):
 
     @property
     def headers(self) -> Mapping[str, Any]:
-        """AMQP headers."""
+        """AMQP headers, as the sender gave them."""
         ...
 
     @property
@@ -114,6 +114,14 @@ class Delivery(Protocol):
     def message_id(self) -> str:
         """As its sender gave it; empty when it gave none."""
         ...
+
+    async def ack(self) -> None:
+        """It is taken care of; returns when the broker knows."""
+        ...
+
+
+class Delivery(Message, Protocol):
+    """A request."""
 
     @property
     def sent_at(self) -> datetime | None:
@@ -128,10 +136,6 @@ class Delivery(Protocol):
     @property
     def alive(self) -> bool:
         """Whether it can still be acknowledged: its channel is open."""
-        ...
-
-    async def ack(self) -> None:
-        """It is taken care of; returns when the broker knows."""
         ...
 
     async def requeue(self) -> None:

@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 CLUSTER := python3 hack/cluster
-.PHONY: help demo up down status logs clean test check unit simulate e2e chaos load bench-media bench-gateway format lock generate venv
+.PHONY: help demo up down status logs clean test check unit simulate e2e chaos load outage bench-media bench-gateway format lock generate venv
 
 help: ## Print this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -51,6 +51,9 @@ chaos: venv ## The crash matrix: every cell, on the running cluster; docs/chaos.
 
 load: venv ## 500 requests at once with kills at random; docs/load.md
 	@PYTHONPATH=hack:tests:tests/e2e $(PYTHON) -m chaos.load $(ARGS)
+
+outage: venv ## The broker away for 10 minutes, the backend for an hour; docs/outages.md
+	@PYTHONPATH=hack:tests:tests/e2e $(PYTHON) -m chaos.outage $(ARGS)
 
 bench-media: venv ## What cutting costs, as ratios; ARGS=--quick for a look, ARGS=--big for 10 GB
 	@$(PYTHON) hack/bench_media.py $(ARGS)

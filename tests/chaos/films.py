@@ -14,11 +14,13 @@ BUCKET = "spectra-videos"
 
 
 @contextmanager
-def films_in_store(stack: DevStack, *, seconds: int = 20) -> Iterator[Films]:
+def films_in_store(
+    stack: DevStack, *, seconds: int = 20, directory: str = "chaos"
+) -> Iterator[Films]:
     """A small film of so many seconds with a key frame each second; gone afterwards."""
-    film, junk = "chaos/film.mp4", "chaos/junk.mp4"
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "film.mp4"
+    film, junk = f"{directory}/film.mp4", f"{directory}/junk.mp4"
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "film.mp4"
         size = ["--width", "320", "--height", "240", "--fps", "15", "--gop-seconds", "1"]
         maker = [sys.executable, str(ROOT / "tests" / "films.py"), "--out", str(path)]
         subprocess.run([*maker, *size, "--seconds", str(seconds)], check=True)
@@ -27,4 +29,4 @@ def films_in_store(stack: DevStack, *, seconds: int = 20) -> Iterator[Films]:
     try:
         yield Films(f"s3://{BUCKET}/{film}", f"s3://{BUCKET}/{junk}")
     finally:
-        stack.delete_prefix(BUCKET, "chaos/")
+        stack.delete_prefix(BUCKET, f"{directory}/")

@@ -44,6 +44,7 @@ class CreateJob:
     Attributes:
         memory: its limit, where it is to be another than the template's.
         retries: how many Jobs before it ended in a way that counts.
+        absences: how many Jobs before it ended because broker, backend or secrets were away.
         why: a sentence for people, for an attempt after the first.
         cause: the same as a code.
     """
@@ -51,6 +52,7 @@ class CreateJob:
     attempt: int
     memory: str | None = None
     retries: int = 0
+    absences: int = 0
     why: str = ""
     cause: ErrorCode | None = field(default=None, compare=False)
 

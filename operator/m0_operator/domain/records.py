@@ -44,6 +44,7 @@ def record_job(status: Status, name: str, uid: str, action: CreateJob, now: date
         attempt=action.attempt,
         memory=action.memory,
         retries=action.retries,
+        absences=action.absences,
         runs_before=status.attempts,
     )
     update = {

@@ -120,6 +120,7 @@ class JobRef(_Camel):
     Attributes:
         memory: its memory limit, where it is another than the deployment's.
         retries: how many Jobs before it ended in a way that counts.
+        absences: how many Jobs before it ended because broker, backend or secrets were away.
         runs_before: pods that were started by the Jobs before it.
     """
 
@@ -128,6 +129,7 @@ class JobRef(_Camel):
     attempt: int = 1
     memory: str | None = None
     retries: int = 0
+    absences: int = 0
     runs_before: int = 0
 
 

@@ -31,7 +31,7 @@ from m0_operator.domain.job_template import JobTemplate
 from m0_operator.domain.observed import JobView, Observed, PodView, Resource
 from m0_operator.domain.records import record_job
 from m0_operator.domain.resource_builder import build_origin
-from m0_operator.domain.retries import MAX_JOBS, MAX_RETRIES
+from m0_operator.domain.retries import MAX_ABSENCES, MAX_JOBS, MAX_RETRIES
 from m0_operator.domain.status import (
     Condition,
     ConditionType,
@@ -145,7 +145,7 @@ CASES: dict[str, tuple[Observed, str | None, tuple[Action | type, ...]]] = {
     ),
     "a Job that vanished is made again": (
         seen(status=STARTED), "Queued",
-        (CreateJob(2, None, 1, "The Job video-101-j-1 vanished; it is started again."),),
+        (CreateJob(2, None, 1, why="The Job video-101-j-1 vanished; it is started again."),),
     ),
     "a Job that vanished too often fails the video": (
         seen(status=STARTED.model_copy(update={"job_ref": JobRef(name="j", retries=MAX_RETRIES)})),
@@ -181,8 +181,8 @@ CASES: dict[str, tuple[Observed, str | None, tuple[Action | type, ...]]] = {
         (
             ExpireJob(JOB.name, 600),
             CreateJob(
-                2, "2048Mi", 0,
-                "1Gi of memory were too little; it is started again with 2048Mi.",
+                2, "2048Mi",
+                why="1Gi of memory were too little; it is started again with 2048Mi.",
             ),
         ),
     ),
@@ -191,8 +191,8 @@ CASES: dict[str, tuple[Observed, str | None, tuple[Action | type, ...]]] = {
         "Queued",
         (
             CreateJob(
-                2, "3072Mi", 0,
-                "2048Mi of memory were too little; it is started again with 3072Mi.",
+                2, "3072Mi",
+                why="2048Mi of memory were too little; it is started again with 3072Mi.",
             ),
         ),
     ),
@@ -218,13 +218,27 @@ CASES: dict[str, tuple[Observed, str | None, tuple[Action | type, ...]]] = {
     ),
     "but each time later": (
         seen(
-            status=again(retries=2), job=replace(BROKEN, finished_at=LONG_AGO), pods=(NO_BROKER,)
+            status=again(absences=2), job=replace(BROKEN, finished_at=LONG_AGO), pods=(NO_BROKER,)
         ),
         "Queued", (),
     ),
+    "but never later than in eight minutes": (
+        seen(
+            status=again(absences=MAX_ABSENCES - 1, retries=MAX_RETRIES),
+            job=replace(BROKEN, finished_at="2025-12-31T23:51:59Z"), pods=(NO_BROKER,),
+        ),
+        "Queued",
+        (
+            ExpireJob(JOB.name, 600),
+            CreateJob(
+                2, None, MAX_RETRIES, MAX_ABSENCES,
+                "why; it is started again.",
+            ),
+        ),
+    ),
     "and not for ever": (
         seen(
-            status=again(retries=MAX_RETRIES), job=replace(BROKEN, finished_at=LONG_AGO),
+            status=again(absences=MAX_ABSENCES), job=replace(BROKEN, finished_at=LONG_AGO),
             pods=(NO_BROKER,),
         ),
         "Failed", (ReportBackend, PublishDeadLetter),
@@ -242,7 +256,7 @@ CASES: dict[str, tuple[Observed, str | None, tuple[Action | type, ...]]] = {
             DeleteJob(JOB.name, "j1", wait=False),
             CreateJob(
                 2, None, MAX_RETRIES,
-                "The pod does not end: its node is gone; it is started again.",
+                why="The pod does not end: its node is gone; it is started again.",
             ),
         ),
     ),
@@ -404,6 +418,7 @@ STATUSES = st.builds(
         name=st.just(JOB.name),
         attempt=st.sampled_from([1, 2, 3, MAX_JOBS]),
         retries=st.integers(0, MAX_RETRIES),
+        absences=st.integers(0, MAX_ABSENCES),
         memory=st.sampled_from([None, "2048Mi", "3072Mi"]),
     ),
     finished_at=st.sampled_from([None, LONG_AGO, "2025-12-31T20:00:00Z"]),
@@ -583,7 +598,7 @@ def test_people_are_told_when_it_runs_after_all() -> None:
 
 
 def test_a_further_job_is_told_with_its_reason() -> None:
-    action = CreateJob(2, "2048Mi", 0, "1Gi of memory were too little; it is started again.")
+    action = CreateJob(2, "2048Mi", why="1Gi of memory were too little; it is started again.")
     after = record_job(STARTED, "j-2", "u", action, NOW)
     assert [(event.reason, event.message) for event in announcements(STARTED, after)] == [
         ("StartedAgain", action.why)

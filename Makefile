@@ -3,12 +3,12 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 CLUSTER := python3 hack/cluster
-.PHONY: help demo up down status logs clean test check unit simulate e2e chaos load outage bench-media bench-gateway format lock generate venv
+.PHONY: help demo up down status logs clean test check unit simulate e2e chaos load outage bench-media bench-gateway dashboard-picture format lock generate venv
 
 help: ## Print this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Run it
 demo: venv ## The whole line on a real cluster: one 300 s film, five chunks, everything shown
@@ -60,6 +60,9 @@ bench-media: venv ## What cutting costs, as ratios; ARGS=--quick for a look, ARG
 
 bench-gateway: venv ## What the REST door costs beside bare FastAPI, as ratios
 	@$(PYTHON) hack/bench_gateway.py $(ARGS)
+
+dashboard-picture: venv ## docs/dashboard.svg: the dashboard's queries over a real Prometheus
+	@PYTHONPATH=hack:tests:tests/e2e $(PYTHON) hack/dashboard_picture.py
 
 ##@ Change it
 format: venv ## Format the code

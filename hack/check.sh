@@ -25,7 +25,7 @@ step "types (cluster tools)" $bin/mypy hack/cluster
 step "types (dev stack)" $bin/mypy hack/dev-stack/backend hack/dev-stack/bin
 step "types (tests)" env MYPYPATH=tests:tests/e2e $bin/mypy tests/fakes tests/e2e tests/chaos \
     tests/simulation tests/unit/backend tests/unit/charts tests/unit/contract tests/unit/simulation \
-    tests/unit/wire
+    tests/unit/wire hack/dashboard_picture.py
 step "import layers" $bin/lint-imports --no-logo
 step "generated files" $bin/python hack/generate.py --check
 step "chart m0-operator" .m0/bin/helm lint --strict --quiet charts/m0-operator -f hack/cluster/values-dev.yaml

@@ -98,7 +98,7 @@ class OwnStack(DevStack):
         file.write_text(json.dumps(self._template() | (template or {})))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            port: int = free.getsockname()[1]
+            port = free.getsockname()[1]
         own = {
             "M0_AMQP_URL": self.env["M0_AMQP_URL"],
             "M0_GRAPHQL_URL": self.env["M0_GRAPHQL_URL"],
@@ -113,15 +113,16 @@ class OwnStack(DevStack):
             "KUBECONFIG": self.env["KUBECONFIG"],
             "HOSTNAME": f"own-{number}",
         }
+        env = {**_OURS, **own, **settings}
         log = self._directory / f"operator-{number}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [ROOT / ".venv/bin/m0-operator"],
-                env={**_OURS, **own, **settings},
+                env=env,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        operator = Operator(log, port, process)
+        operator = Operator(log, int(env["M0_HEALTH_PORT"]), process)
         self._running.append(operator)
         return operator
 

@@ -19,6 +19,7 @@ scrape_configs:
     static_configs:
       - targets: {targets}
         labels: {labels}
+rule_files: {rules}
 """
 
 
@@ -38,21 +39,40 @@ class Prometheus:
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         """The samples that a query has now."""
-        text = urllib.parse.urlencode({"query": query})
-        with urllib.request.urlopen(f"{self._url}/api/v1/query?{text}", timeout=10) as answer:
+        return self._get("query", query=query)
+
+    def ask_range(self, query: str, start: float, end: float, step_s: int) -> list[dict[str, Any]]:
+        """The series that a query has from `start` to `end`, seconds since 1970."""
+        return self._get("query_range", query=query, start=start, end=end, step=step_s)
+
+    def _get(self, what: str, **question: object) -> list[dict[str, Any]]:
+        text = urllib.parse.urlencode(question)
+        with urllib.request.urlopen(f"{self._url}/api/v1/{what}?{text}", timeout=10) as answer:
             found: list[dict[str, Any]] = json.load(answer)["data"]["result"]
             return found
 
+    def firing(self) -> set[str]:
+        """The names of the alerts that fire now."""
+        return {s["metric"]["alertname"] for s in self.ask('ALERTS{alertstate="firing"}')}
+
 
 @contextmanager
-def prometheus(directory: Path, ports: list[int], labels: dict[str, str]) -> Iterator[Prometheus]:
-    """One that scrapes these ports of this machine each second."""
+def prometheus(
+    directory: Path, ports: list[int], labels: dict[str, str], rules: str = ""
+) -> Iterator[Prometheus]:
+    """One that scrapes these ports of this machine each second.
+
+    Args:
+        rules: alerting rules, YAML.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
     targets = json.dumps([f"127.0.0.1:{target}" for target in ports])
+    (directory / "rules.yml").write_text(rules)
+    files = json.dumps(["rules.yml"] if rules else [])
     config = directory / "prometheus.yml"
-    config.write_text(CONFIG.format(targets=targets, labels=json.dumps(labels)))
+    config.write_text(CONFIG.format(targets=targets, labels=json.dumps(labels), rules=files))
     with (directory / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(
             [

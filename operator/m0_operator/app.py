@@ -42,6 +42,7 @@ from m0_operator.services.progress import ProgressTracker, follow_progress
 from m0_operator.services.reconcile import Reconciler
 from m0_operator.services.reporting import Reporting
 from m0_operator.services.resync import JOB, RESOURCE, Resync
+from m0_operator.services.settled import Settled
 from m0_operator.services.slots import Slots
 from m0_operator.services.workqueue import WorkQueue
 from m0_operator.settings import OperatorSettings, load_settings
@@ -86,16 +87,19 @@ class App:
             url, settings.deadletter_queue, name="m0-operator dead letters", fence=fence
         )
         reporter = self._metrics.timed_reporter(_build_reporter(settings, fence))
+        policy = Policy(
+            template=read_job_template(settings.job_template_file),
+            backend=bool(settings.graphql_url),
+            handed_over=settings.handed_over_status,
+            finished_ttl_s=_seconds(settings.finished_ttl_hours),
+        )
+        self._settled = Settled(policy, utc_now)
         self._reconciler = Reconciler(
             cluster,
             Reporting(reporter, self._dead_letters, time.monotonic),
-            Policy(
-                template=read_job_template(settings.job_template_file),
-                backend=bool(settings.graphql_url),
-                handed_over=settings.handed_over_status,
-                finished_ttl_s=_seconds(settings.finished_ttl_hours),
-            ),
+            policy,
             slots=self._slots,
+            settled=self._settled,
             acknowledged=self._acknowledged,
             progress=self._progress,
             requeue=self._queue.add_after,
@@ -121,6 +125,7 @@ class App:
             cluster,
             self._slots,
             self._hearing,
+            self._settled,
             wake=self._queue.add,
             known=lambda: self._reconciler.known,
             every_s=settings.resync_s,
@@ -136,7 +141,8 @@ class App:
         self._hearing.hear(RESOURCE, meta["name"], meta["resourceVersion"], deleted=deleted)
         if deleted:
             self._slots.release(meta["uid"])
-        self._queue.add(meta["name"])
+        if deleted or not self._settled.has(meta["name"], meta["resourceVersion"]):
+            self._queue.add(meta["name"])
 
     def hear_job(self, meta: Mapping[str, Any], *, deleted: bool) -> None:
         """The Job of a resource has changed or gone."""

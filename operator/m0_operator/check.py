@@ -6,7 +6,7 @@ One line for each thing on standard output; changes nothing. The chart's `helm t
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from m0_contract.resource import GROUP, PLURAL
+from m0_contract.resource import GROUP, KIND, PLURAL
 from m0_wire.backend import Backend, load_documents
 from m0_wire.broker import redact_url
 from m0_wire.errors import WireError
@@ -104,7 +104,7 @@ async def _resources(settings: OperatorSettings) -> AsyncIterator[Finding]:
     what = f"{PLURAL}.{GROUP} in namespace {settings.namespace}"
     try:
         async with KubernetesCluster(settings.namespace) as cluster:
-            found = await cluster.list_resources()
+            found = await cluster.list_versions(KIND)
     except OperatorError as error:
         yield Finding(what, str(error), good=False)
         return

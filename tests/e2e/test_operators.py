@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from devstack import ROOT, Message, wait_for
+from m0_contract.resource import KIND
+from m0_operator.adapters.cluster import KubernetesCluster
 from own import Operator, OwnStack, own_stack
 
 Request = Callable[..., dict[str, Any]]
@@ -281,3 +284,26 @@ def test_a_finished_one_goes_after_its_time_and_costs_few_writes(own: OwnStack, 
     (ended,) = [line for line in operator.log if line["message"] == "Video ended"]
     print(f"{ended['api_writes']} API writes in the life of a video")
     assert ended["api_writes"] <= 8
+
+
+async def test_thousands_of_resources_are_listed_by_pages(
+    own: OwnStack, new_id: NewId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"video-{new_id()}" for _ in range(5)]
+    example = yaml.safe_load((ROOT / "examples" / "videochunkjob.yaml").read_text())
+    items = [example | {"metadata": {"name": name}} for name in names]
+    everything = {"apiVersion": "v1", "kind": "List", "items": items}
+    own.kubectl("apply", "-f", "-", stdin=json.dumps(everything))
+    # The client reads the environment when it is imported.
+    place = "kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+    monkeypatch.setattr(place, own.env["KUBECONFIG"])
+    monkeypatch.setattr("m0_operator.adapters.cluster.PAGE", 2)
+    async with KubernetesCluster(own.namespace) as cluster:
+        whole = [item async for item in cluster.list_resources()]
+        versions = await cluster.list_versions(KIND)
+        assert await cluster.list_versions("Job") == []
+    assert [item["metadata"]["name"] for item in whole] == names
+    assert all(item["spec"]["processId"] for item in whole)
+    assert versions == [
+        (item["metadata"]["name"], item["metadata"]["resourceVersion"]) for item in whole
+    ]

@@ -153,8 +153,13 @@ def _check_memory(around: Surroundings, app: Any) -> list[str]:
     present = {item["metadata"]["uid"] for item in around.server.all("resource").values()}
     if app._slots.active:
         problems.append(f"{app._slots.active} slots are taken by finished resources")
-    if set(app._reconciler.known) != set(around.server.all("resource")):
-        problems.append(f"the leader knows {sorted(app._reconciler.known)}")
+    found = (item["metadata"] for item in around.server.all("resource").values())
+    there = {item["name"]: item["resourceVersion"] for item in found}
+    known = set(app._reconciler.known)
+    settled = {name for name, (version, _) in app._settled._until.items()
+               if there.get(name) == version}  # fmt: skip
+    if not known <= set(there) <= known | settled:
+        problems.append(f"the leader knows {sorted(known)}, settled are {sorted(settled)}")
     if not app._acknowledged <= present:
         problems.append(f"acknowledged of no resource: {sorted(app._acknowledged - present)}")
     return problems

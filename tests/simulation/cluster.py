@@ -1,9 +1,10 @@
 """The operator's `ports.Cluster` and `Leases`, over the network to the API server."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar
 
+from m0_contract.resource import KIND
 from m0_operator.domain.observed import parse_job
 from m0_operator.domain.status import Announcement
 from m0_operator.errors import (
@@ -58,16 +59,18 @@ class SimCluster:
     async def _read(self, what: str, read: Callable[[], T]) -> T:
         return await self._network.call("api", what, read, weight=0.3)
 
-    async def list_resources(self) -> list[Object]:
+    async def list_resources(self) -> AsyncGenerator[Object]:
         found = await self._read("list resources", lambda: self._server.copies("resource"))
-        by = current()
-        if not by.seeded:
-            by.seeded = True
-            self._saw(found)
-        return found
+        current().seeded = True
+        self._saw(found)
+        for item in found:
+            yield item
 
-    async def list_jobs(self) -> list[Object]:
-        return await self._read("list jobs", lambda: self._server.copies("job"))
+    async def list_versions(self, kind: str) -> list[tuple[str, str]]:
+        called = "resource" if kind == KIND else "job"
+        found = await self._read(f"list {called}s", lambda: self._server.copies(called))
+        metadata = [item["metadata"] for item in found]
+        return [(item["name"], item["resourceVersion"]) for item in metadata]
 
     def _saw(self, resources: list[Object]) -> None:
         for resource in resources:

@@ -6,6 +6,7 @@ patch type by themselves and parse answers into models that nothing here needs.
 
 import os
 from collections import Counter
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +27,10 @@ LEASE_NAME = "m0-operator"
 
 _MERGE = "application/merge-patch+json"
 _JSON = "application/json"
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+PAGE = 250
+"""Objects in one answer to a list."""
 
 
 class KubernetesCluster:
@@ -67,21 +72,35 @@ class KubernetesCluster:
         if self._api is not None:
             await self._api.close()  # type: ignore[no-untyped-call]
 
-    async def list_resources(self) -> list[dict[str, Any]]:
-        """Every VideoChunkJob of the namespace.
+    async def list_resources(self) -> AsyncGenerator[dict[str, Any]]:
+        """Every VideoChunkJob of the namespace, fetched by pages: there may be thousands.
 
         Raises:
             ClusterNotFoundError: the custom resource is not installed.
         """
-        answer = await self._request("GET", self._resources)
-        items: list[dict[str, Any]] = answer["items"]
-        return items
+        async for item in self._list(self._resources, _JSON):
+            yield item
 
-    async def list_jobs(self) -> list[dict[str, Any]]:
-        """Every Job of a VideoChunkJob."""
-        answer = await self._request("GET", self._jobs, query=[("labelSelector", LABEL_RESOURCE)])
-        items: list[dict[str, Any]] = answer["items"]
-        return items
+    async def list_versions(self, kind: str) -> list[tuple[str, str]]:
+        """(name, resourceVersion) of every VideoChunkJob, or of every Job of one."""
+        path = self._resources if kind == KIND else self._jobs
+        found = [item["metadata"] async for item in self._list(path, _METADATA)]
+        return [(item["name"], item["resourceVersion"]) for item in found]
+
+    async def _list(self, path: str, accept: str) -> AsyncGenerator[dict[str, Any]]:
+        query = [("limit", str(PAGE))]
+        if path == self._jobs:
+            query.append(("labelSelector", LABEL_RESOURCE))
+        following = ""
+        while True:
+            more = [("continue", following)] if following else []
+            answer = await self._request("GET", path, query=[*query, *more], accept=accept)
+            # An empty list of metadata is null.
+            for item in answer["items"] or ():
+                yield item
+            following = answer["metadata"].get("continue", "")
+            if not following:
+                return
 
     async def fetch_resource(self, name: str) -> dict[str, Any] | None:
         """The resource, or None when there is none."""
@@ -228,6 +247,7 @@ class KubernetesCluster:
         query: list[tuple[str, str]] | None = None,
         body: dict[str, Any] | None = None,
         content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> dict[str, Any]:
         """One request to its end.
 
@@ -242,6 +262,7 @@ class KubernetesCluster:
                 timeout_s=self._timeout_s,
                 body=body,
                 content_type=content_type,
+                accept=accept,
             )
             data = await response.read()
         return read_answer(response.status, method, data)
@@ -255,6 +276,7 @@ class KubernetesCluster:
         timeout_s: float,
         body: dict[str, Any] | None = None,
         content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> Any:
         """The answer's head; its body is still to be read."""
         if self._api is None:
@@ -263,7 +285,7 @@ class KubernetesCluster:
             method=method,
             resource_path=path,
             query_params=query or [],
-            header_params={"Accept": _JSON, "Content-Type": content_type},
+            header_params={"Accept": accept, "Content-Type": content_type},
             body=body,
             auth_settings=["BearerToken"],
         )

@@ -36,6 +36,7 @@ from m0_operator.domain.records import (
     record_success,
 )
 from m0_operator.domain.retries import next_job, wait_before
+from m0_operator.domain.settled import kept_until
 from m0_operator.domain.status import (
     ConditionType,
     FailureStatus,
@@ -45,9 +46,6 @@ from m0_operator.domain.status import (
     rfc3339,
 )
 from m0_operator.domain.watching import never_started, record_run, record_wait
-
-REDELIVERY = timedelta(days=1)
-"""A message that was not acknowledged, as far as is known, comes again long before that."""
 
 DISK_TRIES = 2
 
@@ -284,16 +282,6 @@ def _cleanup(
     if effects_out(status, policy):
         if resource.deleting and resource.held:
             actions.append(RemoveFinalizer())
-        elif recorded and not resource.deleting and _outlived(resource, status, policy, now):
+        elif recorded and not resource.deleting and now > kept_until(resource, status, policy):
             actions.append(DeleteResource())
     return tuple(actions)
-
-
-def _outlived(resource: Resource, status: Status, policy: Policy, now: datetime) -> bool:
-    if policy.finished_ttl_s is None or status.finished_at is None:
-        return False
-    kept = now - datetime.fromisoformat(status.finished_at)
-    if resource.spec.origin is not None and not status.acknowledged and kept < REDELIVERY:
-        # Its message may be on its way again, and would be run again.
-        return False
-    return kept > timedelta(seconds=policy.finished_ttl_s)

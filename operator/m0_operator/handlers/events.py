@@ -67,6 +67,9 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     # By default kopf, and with it the operator, gives up after a minute without the API server.
     settings.networking.error_backoffs = (1, 2, 3, 5, *(10,) * 10_000)
     settings.watching.server_timeout = 600
+    # Finished resources are kept in thousands; all of them in one answer would fill the memory.
+    settings.watching.chunk_size = 250
+    settings.queueing.worker_limit = 50
     settings.watching.label_selectors["jobs.batch"] = LABEL_RESOURCE
     settings.process.ultimate_exiting_timeout = None
     return settings

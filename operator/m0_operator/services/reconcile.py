@@ -26,6 +26,7 @@ from m0_operator.services.ports import Cluster
 from m0_operator.services.progress import ProgressTracker
 from m0_operator.services.recording import Look, Recorder
 from m0_operator.services.reporting import Reporting
+from m0_operator.services.settled import Settled
 from m0_operator.services.slots import Slots
 from m0_operator.services.telemetry import UNHEARD, Telemetry
 
@@ -44,6 +45,7 @@ class Reconciler:
         policy: Policy,
         *,
         slots: Slots,
+        settled: Settled,
         acknowledged: set[str],
         progress: ProgressTracker,
         requeue: Callable[[str, float], None],
@@ -65,6 +67,7 @@ class Reconciler:
         )
         self._policy = policy
         self._slots = slots
+        self._settled = settled
         self._acknowledged = acknowledged
         self._progress = progress
         self._requeue = requeue
@@ -146,6 +149,8 @@ class Reconciler:
         wait_s = min((wait for wait in waits if wait is not None), default=None)
         if wait_s is not None:
             self._requeue(resource.name, wait_s)
+        elif not decision.actions:
+            self._settled.note(resource)
         if effects_out(look.status, self._policy) and resource.uid in self._open:
             self._open.discard(resource.uid)
             self._progress.forget(resource.name)

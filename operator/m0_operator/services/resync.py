@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -11,6 +11,7 @@ from m0_operator.domain.observed import parse_resource
 from m0_operator.errors import DeafError, OperatorError
 from m0_operator.services.hearing import Hearing
 from m0_operator.services.pause import pause
+from m0_operator.services.settled import Settled
 from m0_operator.services.slots import Slots
 
 logger = logging.getLogger(__name__)
@@ -24,12 +25,12 @@ LISTENING_S = 20.0
 class Lists(Protocol):
     """All objects of a kind, as the API holds them."""
 
-    async def list_resources(self) -> list[dict[str, Any]]:
-        """Every VideoChunkJob."""
+    def list_resources(self) -> AsyncIterator[dict[str, Any]]:
+        """Every VideoChunkJob, whole."""
         ...
 
-    async def list_jobs(self) -> list[dict[str, Any]]:
-        """Every Job of a VideoChunkJob."""
+    async def list_versions(self, kind: str) -> list[tuple[str, str]]:
+        """(name, resourceVersion) of every VideoChunkJob, or of every Job of one."""
         ...
 
 
@@ -41,6 +42,7 @@ class Resync:
         lists: Lists,
         slots: Slots,
         hearing: Hearing,
+        settled: Settled,
         *,
         wake: Callable[[str], None],
         known: Callable[[], Iterable[str]],
@@ -54,6 +56,7 @@ class Resync:
         self._lists = lists
         self._slots = slots
         self._hearing = hearing
+        self._settled = settled
         self._wake = wake
         self._known = known
         self._every_s = every_s
@@ -63,7 +66,7 @@ class Resync:
         """Count what is in the cluster before the first message is taken."""
         while not stop.is_set():
             try:
-                for raw in await self._lists.list_resources():
+                async for raw in self._lists.list_resources():
                     self._see(raw)
             except OperatorError as error:
                 logger.warning("Waiting for the cluster", extra={"reason": str(error)})
@@ -97,13 +100,17 @@ class Resync:
             DeafError: the watches did not tell what is there.
             OperatorError: the cluster did not answer.
         """
-        resources = await self._lists.list_resources()
+        listed = await self._lists.list_versions(RESOURCE)
+        names = {name for name, _ in listed}
+        self._settled.forget_all_but(names)
+        due = {name for name, version in listed if not self._settled.has(name, version)}
         # What is known but not listed has gone unheard: its slot must be freed.
+        gone = set(self._known()) - names
         # In order, so that a run of the simulation can be repeated.
-        for name in sorted({raw["metadata"]["name"] for raw in resources} | set(self._known())):
+        for name in sorted(due | gone):
             self._wake(name)
-        self._hearing.compare(RESOURCE, _versions(resources))
-        self._hearing.compare(JOB, _versions(await self._lists.list_jobs()))
+        self._hearing.compare(RESOURCE, listed)
+        self._hearing.compare(JOB, await self._lists.list_versions(JOB))
         if self._hearing.behind_s >= LISTENING_S:
             raise DeafError(
                 f"for {self._hearing.behind_s:.0f} s the watches have not told of a change "
@@ -112,13 +119,15 @@ class Resync:
 
     def _see(self, raw: dict[str, Any]) -> None:
         name = raw["metadata"]["name"]
-        self._wake(name)
         try:
-            self._slots.observe(parse_resource(raw))
+            resource = parse_resource(raw)
         except ValidationError as error:
             # Of another version perhaps: it must not keep all others waiting.
             logger.warning("Resource not readable", extra={"resource": name, "reason": str(error)})
-
-
-def _versions(items: Iterable[dict[str, Any]]) -> list[tuple[str, str]]:
-    return [(raw["metadata"]["name"], raw["metadata"]["resourceVersion"]) for raw in items]
+            self._wake(name)
+            return
+        self._slots.observe(resource)
+        # A Job of it that is left over will be told of by the watch.
+        self._settled.note(resource)
+        if not self._settled.has(name, resource.version):
+            self._wake(name)

@@ -14,6 +14,7 @@ from m0_operator.services.intake import Intake
 from m0_operator.services.progress import ProgressTracker
 from m0_operator.services.reconcile import Reconciler
 from m0_operator.services.reporting import Reporting
+from m0_operator.services.settled import Settled
 from m0_operator.services.slots import Slots
 from m0_operator.services.telemetry import UNHEARD, Telemetry
 
@@ -61,11 +62,14 @@ class World:
         self.slots = Slots(self.limit)
         self.acknowledged: set[str] = set()
         self.progress = ProgressTracker(self.clock, lambda *_: None)
+        policy = Policy(template=self.template, backend=self.reporter is not None)
+        self.settled = Settled(policy, lambda: self.now)
         self.reconciler = Reconciler(
             self.cluster,
             Reporting(self.reporter, self.dead_letters, self.clock),
-            Policy(template=self.template, backend=self.reporter is not None),
+            policy,
             slots=self.slots,
+            settled=self.settled,
             acknowledged=self.acknowledged,
             progress=self.progress,
             requeue=lambda name, wait_s: self.requeues.append((name, wait_s)),

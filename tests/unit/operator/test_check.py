@@ -39,10 +39,10 @@ class Outside:
         if self.backend:
             raise self.backend
 
-    async def list_resources(self) -> list[dict[str, Any]]:
+    async def list_versions(self, _: str) -> list[tuple[str, str]]:
         if self.cluster:
             raise self.cluster
-        return [{}, {}]
+        return [("a", "1"), ("b", "2")]
 
     @asynccontextmanager
     async def open_cluster(self, _: str) -> AsyncIterator["Outside"]:

@@ -32,6 +32,7 @@ from m0_operator.domain.observed import JobView, Observed, PodView, Resource
 from m0_operator.domain.records import record_job
 from m0_operator.domain.resource_builder import build_origin
 from m0_operator.domain.retries import MAX_ABSENCES, MAX_JOBS, MAX_RETRIES
+from m0_operator.domain.settled import settled_until
 from m0_operator.domain.status import (
     Condition,
     ConditionType,
@@ -485,6 +486,19 @@ def test_there_is_never_a_second_job(observed: Observed, policy: Policy) -> None
         ref = resource.status.job_ref
         before = ref.attempt if ref else int(observed.job is not None)
         assert created[0].attempt == before + 1 <= MAX_JOBS
+
+
+@settings(max_examples=500)
+@given(OBSERVED, POLICIES)
+def test_for_what_is_settled_nothing_is_to_be_done(observed: Observed, policy: Policy) -> None:
+    until = settled_until(observed.resource, policy)
+    job = replace(observed.job, ttl_set=True) if observed.job else None
+    decision = decide(replace(observed, job=job), policy, NOW)
+    if until is not None and until >= NOW:
+        assert decision.actions == ()
+    if until is None and observed.resource.status.finished and observed.backend_due:
+        # The other way round: only what will change by itself is not settled.
+        assert decision.actions or observed.resource.deleting or not observed.deadletter_due
 
 
 @given(OBSERVED, POLICIES)

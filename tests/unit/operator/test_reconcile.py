@@ -52,6 +52,22 @@ async def test_the_same_state_makes_no_writes(world: World) -> None:
     assert world.told == ["QUEUED", "PROCESSING"]
 
 
+async def test_only_what_has_told_everybody_is_settled(world: World) -> None:
+    job = await running(world)
+    assert world.reporter is not None
+    world.reporter.error = BackendUnavailableError("away")
+    world.cluster.end_job(job, message=SUCCESS)
+    for away in (True, False):
+        await world.reconcile()
+        # Its own writes are events.
+        await world.reconcile()
+        (resource,) = world.cluster.resources.values()
+        version = resource["metadata"]["resourceVersion"]
+        assert world.settled.has(resource["metadata"]["name"], version) is not away
+        world.reporter.error = None
+        world.wait(120)
+
+
 async def test_success_says_what_came_of_it(world: World) -> None:
     job = await running(world)
     world.cluster.end_job(job, message=SUCCESS)

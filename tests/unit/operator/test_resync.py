@@ -1,13 +1,19 @@
 """The look at everything: what it wakes, and when it finds that the watches are deaf."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from m0_contract.resource import FINALIZER
+from m0_operator.domain.actions import Policy
+from m0_operator.domain.job_template import JobTemplate
 from m0_operator.errors import ClusterUnavailableError, DeafError
 from m0_operator.services import resync
 from m0_operator.services.hearing import Hearing
 from m0_operator.services.resync import JOB, LISTENING_S, RESOURCE, Resync
+from m0_operator.services.settled import Settled
 from m0_operator.services.slots import Slots
 
 Item = dict[str, Any]
@@ -26,13 +32,16 @@ class Lists:
         self.jobs: list[Item] = []
         self.away = False
 
-    async def list_resources(self) -> list[Item]:
+    async def list_resources(self) -> AsyncIterator[Item]:
+        for found in self.resources:
+            yield found
+
+    async def list_versions(self, kind: str) -> list[tuple[str, str]]:
         if self.away:
             raise ClusterUnavailableError("away")
-        return self.resources
-
-    async def list_jobs(self) -> list[Item]:
-        return self.jobs
+        found = self.resources if kind == RESOURCE else self.jobs
+        metadata = [each["metadata"] for each in found]
+        return [(each["name"], each["resourceVersion"]) for each in metadata]
 
 
 class Scene:
@@ -45,10 +54,13 @@ class Scene:
         self.slots = Slots(4)
         self.known: tuple[str, ...] = ()
         self.woken: list[str] = []
+        self.date = datetime(2026, 1, 1, tzinfo=UTC)
+        policy = Policy(JobTemplate(image="c:1"), backend=False, finished_ttl_s=3600)
         self.resync = Resync(
             self.lists,
             self.slots,
             self.hearing,
+            Settled(policy, lambda: self.date),
             wake=self.woken.append,
             known=lambda: self.known,
             every_s=60,
@@ -65,6 +77,37 @@ async def test_all_that_is_there_or_was_is_woken(scene: Scene) -> None:
     scene.known = ("gone",)
     await scene.resync.look()
     assert sorted(scene.woken) == ["a", "gone"]
+
+
+def finished(name: str, version: str) -> Item:
+    found = item(name, version)
+    found["metadata"]["finalizers"] = [FINALIZER]
+    found["status"] = {
+        "phase": "Succeeded", "reported": "PROCESSING", "finishedAt": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+    return found
+
+
+async def test_what_is_settled_is_not_looked_at_again(scene: Scene) -> None:
+    scene.lists.resources = [finished("a", "1"), item("b", "2"), finished("c", "3")]
+    scene.lists.resources[2]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    await scene.resync.seed(asyncio.Event())
+    assert scene.woken == ["b", "c"]
+    await scene.resync.look()
+    assert scene.woken == ["b", "c", "b", "c"]
+
+
+async def test_what_was_settled_is_looked_at_when_it_changes_or_its_time_has_come(
+    scene: Scene,
+) -> None:
+    scene.lists.resources = [finished("a", "1"), finished("b", "2")]
+    await scene.resync.seed(asyncio.Event())
+    scene.lists.resources[0]["metadata"]["resourceVersion"] = "3"
+    await scene.resync.look()
+    assert scene.woken == ["a"]
+    scene.date += timedelta(seconds=3601)
+    await scene.resync.look()
+    assert scene.woken == ["a", "a", "b"]
 
 
 async def test_slots_are_counted_before_the_first_message(scene: Scene) -> None:

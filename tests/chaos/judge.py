@@ -149,7 +149,8 @@ def unfinished(stack: DevStack, kind: Kind, name: str, body: bytes) -> list[str]
     if kind == "deleted":
         return [f"{name} is still there"] if resource else []
     phase = (resource or {}).get("status", {}).get("phase")
-    ended = phase in {"Succeeded", "Failed", "Stopped"}
+    # The resource of the first try, which failed as it had to, is there until it is replaced.
+    ended = phase in ({"Succeeded"} if kind == "replayed" else {"Succeeded", "Failed", "Stopped"})
     return [] if ended else [f"{name} is {phase or 'not there'}"]
 
 

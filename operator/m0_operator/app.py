@@ -167,20 +167,30 @@ class App:
 
     async def _lead(self) -> None:
         """Act, as long as the Lease is ours; losing it ends the process at once."""
-        kopf_stop = asyncio.Event()
+        over = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            holding = group.create_task(self._leadership.hold(), name="lease")
+            holding = group.create_task(self._hold(over), name="lease")
             await self._resync.seed(self._stop)
             if not self._stop.is_set():
                 workers = self._start_workers(group)
-                group.create_task(self._watch(kopf_stop), name="watch")
+                group.create_task(self._watch(over), name="watch")
                 group.create_task(self._say_priorities(), name="priorities")
                 await self._stop.wait()
                 await self._finish(workers)
+            over.set()
             holding.cancel()
-            kopf_stop.set()
         # Only now may the next one start: nothing of ours is under way any more.
         await self._leadership.release()
+
+    async def _hold(self, over: asyncio.Event) -> None:
+        try:
+            await self._leadership.hold(over)
+        finally:
+            # Losing the Lease cancels all tasks. But a cancellation is lost where a library's own
+            # time is up at that very moment (aiohttp's nested timers); so each is told as well.
+            self._stop.set()
+            self._queue.stop()
+            over.set()
 
     async def _finish(self, workers: list[asyncio.Task[None]]) -> None:
         logger.info("Stopping: finishing what is in hand")

@@ -23,6 +23,7 @@ class Plan:
         lose: a request, or the answer to it.
         slow: a call that takes seconds.
         kill, freeze: the process, at this call.
+        uncancel: a call that is cancelled ends with its own error instead, as aiohttp's may.
         kill_every_s, stop_every_s: mean time between kills, orderly stops; 0 for never.
         event_drop, event_twice, event_delay_s: of the watch.
         cut: of the chance that a service goes away for a while at this very call.
@@ -50,6 +51,7 @@ class Plan:
     cut: float = 0.0
     kill: float = 0.0
     freeze: float = 0.0
+    uncancel: float = 0.0
     kill_every_s: float = 0.0
     stop_every_s: float = 0.0
     event_drop: float = 0.0
@@ -116,6 +118,7 @@ def draw_plan(seed: int) -> Plan:
         cut=some(0.005),
         kill=some(0.006, 0.4),
         freeze=freeze,
+        uncancel=min(1.0, some(0.3, 0.3)),
         kill_every_s=every(120.0, 0.25),
         stop_every_s=every(120.0, 0.25),
         event_drop=some(0.1),

@@ -81,8 +81,15 @@ class Network:
             raise asyncio.CancelledError
         self.calls += 1
         answer: asyncio.Future[T] = world.loop.create_future()
-        self._send(_Call(current(), service, what, effect, answer, lost), weight)
-        return await answer
+        process = current()
+        self._send(_Call(process, service, what, effect, answer, lost), weight)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if world.torn or process.dead or not world.chance(world.plan.uncancel):
+                raise
+            world.say(process, f"{what}: cancelled at the very moment when its own time was up")
+            raise ERRORS[service](f"{what}: no answer in time") from None
 
     def _send(self, call: _Call, weight: float) -> None:
         world, rng, plan = self._world, self._world.rng, self._world.plan

@@ -124,13 +124,13 @@ class Leadership:
         if silent_s >= RENEW_DEADLINE_S:
             raise LeadershipLostError(f"the Lease was not renewed for {silent_s:.1f} s")
 
-    async def hold(self) -> None:
-        """Renew for ever.
+    async def hold(self, over: asyncio.Event) -> None:
+        """Renew until `over` is set.
 
         Raises:
             LeadershipLostError: another one has the Lease, or the API was away for too long.
         """
-        while True:
+        while not over.is_set():
             left_s = self._renewed_at + RENEW_DEADLINE_S - self._clock()
             try:
                 # Waiting for an answer must not make us miss the deadline.

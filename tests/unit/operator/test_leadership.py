@@ -116,7 +116,7 @@ async def test_a_leader_that_woke_up_too_late_stops(
     clock.now = LEASE_S
     assert await second.try_acquire()
     with pytest.raises(LeadershipLostError, match="not renewed"):
-        await first.hold()
+        await first.hold(asyncio.Event())
 
 
 async def test_a_leader_that_cannot_renew_stops_before_another_may_start(
@@ -125,7 +125,7 @@ async def test_a_leader_that_cannot_renew_stops_before_another_may_start(
     monkeypatch.setattr(leadership, "RENEW_S", 0.01)
     first = candidate(leases, clock, "a")
     assert await first.try_acquire()
-    holding = asyncio.create_task(first.hold())
+    holding = asyncio.create_task(first.hold(asyncio.Event()))
     await asyncio.sleep(0.05)
     leases.away = True
     await asyncio.sleep(0.05)
@@ -143,7 +143,7 @@ async def test_a_lost_answer_to_our_own_renewal_is_no_loss(
     first = candidate(leases, clock, "a")
     assert await first.try_acquire()
     await leases.write_lease("a", LEASE_S, leases.record.version)  # type: ignore[union-attr]
-    holding = asyncio.create_task(first.hold())
+    holding = asyncio.create_task(first.hold(asyncio.Event()))
     await asyncio.sleep(0.1)
     assert not holding.done()
     holding.cancel()
@@ -157,7 +157,7 @@ async def test_a_leader_whose_lease_was_taken_stops(
     assert await first.try_acquire()
     await leases.write_lease("b", LEASE_S, leases.record.version)  # type: ignore[union-attr]
     with pytest.raises(LeadershipLostError, match="went to b"):
-        await asyncio.wait_for(first.hold(), 5)
+        await asyncio.wait_for(first.hold(asyncio.Event()), 5)
 
 
 async def test_an_api_that_does_not_answer_at_all_ends_leadership_in_time(
@@ -168,7 +168,7 @@ async def test_an_api_that_does_not_answer_at_all_ends_leadership_in_time(
     assert await first.try_acquire()
     await leases.write_lease("b", LEASE_S, leases.record.version)  # type: ignore[union-attr]
     leases.hanging = True
-    holding = asyncio.create_task(first.hold())
+    holding = asyncio.create_task(first.hold(asyncio.Event()))
     await asyncio.sleep(0.05)
     assert not holding.done()
     clock.now += leadership.RENEW_DEADLINE_S

@@ -140,5 +140,8 @@ def translate(error: Exception, *, doing: str, stage: Stage) -> ChunkerError:
     message = str(error.response.get("Error", {}).get("Message", ""))
     said = " ".join(part for part in (name, message) if part)
     kind = ThrottledError if status in {429, 503} else ChunkerError
-    code = (_BY_NAME.get(name) or _CODES.get(status, _LOST))[side]
+    # S3 names what it refuses. A 400 without a name is of something between that got half a
+    # request, and botocore puts the number there; only the answer to a HEAD never has one.
+    between = name == "400" and stage is Stage.UPLOAD
+    code = _LOST[side] if between else (_BY_NAME.get(name) or _CODES.get(status, _LOST))[side]
     return kind(code, f"{doing}: HTTP {status} {said}".rstrip(), stage=stage)

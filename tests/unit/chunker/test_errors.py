@@ -35,6 +35,8 @@ def test_stopping_is_a_disruption():
         (403, "", "SOURCE_FORBIDDEN", "DESTINATION_FORBIDDEN"),
         (412, "PreconditionFailed", "SOURCE_CHANGED", "UPLOAD_FAILED"),
         (400, "BadDigest", "SOURCE_UNREACHABLE", "UPLOAD_FAILED"),
+        (400, "ExpiredToken", "SOURCE_FORBIDDEN", "DESTINATION_FORBIDDEN"),
+        (400, "400", "SOURCE_FORBIDDEN", "UPLOAD_FAILED"),
         (500, "InternalError", "SOURCE_UNREACHABLE", "UPLOAD_FAILED"),
         (503, "SlowDown", "SOURCE_UNREACHABLE", "UPLOAD_FAILED"),
     ],

@@ -6,6 +6,7 @@ own, which reach both by ways that can be cut. Writes docs/outages.md.
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import time
@@ -140,9 +141,12 @@ class Outages:
             status = item.get("status", {})
             if job := (status.get("jobRef") or {}).get("name"):
                 seen.jobs.add(job)
+            if not status.get("finishedAt"):
+                # Without the names and times in it.
+                seen.said[re.sub(r"\S*\d\S*", "…", status.get("message") or "nothing")] += 1
             for condition in status.get("conditions", ()):
-                if condition["status"] == "False" and condition["type"] != "Complete":
-                    seen.said[f"{condition['type']}={condition['reason']}"] += 1
+                if condition["status"] == "False" and condition["type"] != "Succeeded":
+                    seen.said[f"{condition['type']}: {condition['message']}"] += 1
 
     def _all_told(self, seen: Seen) -> bool:
         told = {n: [name for name, _ in self._own.statuses(n)] for n in (*seen.good, seen.bad)}
@@ -231,7 +235,7 @@ def report(found: list[Seen], restarts: int) -> str:
         )
     lines += ["", f"The operator was started again {restarts} times. What the resources said:", ""]
     for seen in found:
-        said = ", ".join(f"`{text}`" for text, _ in seen.said.most_common())
+        said = "; ".join(text.replace("|", " ") for text, _ in seen.said.most_common(8))
         lines.append(f"- {seen.what} away: {said or 'nothing'}")
     lines += [f"- {seen.what}: {line}" for seen in found for line in seen.wrong]
     return "\n".join(lines) + "\n"

@@ -84,8 +84,8 @@ class KubernetesCluster:
     async def list_versions(self, kind: str) -> list[tuple[str, str]]:
         """(name, resourceVersion) of every VideoChunkJob, or of every Job of one."""
         path = self._resources if kind == KIND else self._jobs
-        found = [item["metadata"] async for item in self._list(path, _METADATA)]
-        return [(item["name"], item["resourceVersion"]) for item in found]
+        metadata = (item["metadata"] async for item in self._list(path, _METADATA))
+        return [(found["name"], found["resourceVersion"]) async for found in metadata]
 
     async def _list(self, path: str, accept: str) -> AsyncGenerator[dict[str, Any]]:
         query = [("limit", str(PAGE))]

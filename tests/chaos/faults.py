@@ -98,9 +98,9 @@ def backend_answers(fault: str, only: str = "") -> Happening:
         stage.orders.set_fault(fault, only)
         try:
             yield
+            stage.wait("somebody to meet it", lambda: stage.orders.show()["faulted"])
         finally:
             stage.orders.set_fault("")
-        assert stage.orders.show()["faulted"], "nobody met it"
 
     return happening
 

@@ -51,6 +51,7 @@ class World:
     lost: Exception | None = None
     telemetry: Telemetry = UNHEARD
     template: JobTemplate = field(default_factory=lambda: JobTemplate(image="c:1"))
+    trace_ratio: float | None = None
 
     def __post_init__(self) -> None:
         self.restart()
@@ -64,7 +65,11 @@ class World:
         self.reconciler = Reconciler(
             self.cluster,
             Reporting(self.reporter, self.dead_letters, self.clock),
-            Policy(template=self.template, backend=self.reporter is not None),
+            Policy(
+                template=self.template,
+                backend=self.reporter is not None,
+                trace_ratio=self.trace_ratio,
+            ),
             slots=self.slots,
             acknowledged=self.acknowledged,
             progress=self.progress,

@@ -1,4 +1,4 @@
-"""The run's spans: what the line tells as it goes, and one that does not listen.
+"""The run's spans, made of what the line tells as it goes.
 
     run
     └─ chunk                          from the first thing that is done about it to its message
@@ -13,10 +13,10 @@ The library is imported only where an endpoint is configured and the trace is a 
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from m0_contract.outcome import Outcome
 from m0_contract.trace import (
@@ -41,44 +41,18 @@ Attributes = Mapping[str, Value | None]
 Headers = Mapping[str, str]
 
 
-class Trace(Protocol):
-    """Whoever is told what is done. Its methods are quick and never raise."""
+class Trace:
+    """Is told what is done. This one records nothing, and hands on what came.
 
-    def cutting(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        """`chunks`, each being cut from when it is asked for."""
-        ...
-
-    def step(
-        self,
-        chunk_id: int,
-        name: str,
-        kind: Kind = "internal",
-        attributes: Attributes | None = None,
-    ) -> AbstractContextManager[Headers]:
-        """Something is done for a chunk while it is open; gives what is to go with a message."""
-        ...
-
-    def finish(self, chunk_id: int, size_bytes: int) -> None:
-        """A chunk is announced."""
-        ...
-
-    def end(self, outcome: Outcome) -> None:
-        """The run is over."""
-        ...
-
-    def close(self) -> None:
-        """Send what is left; takes a few seconds at most."""
-        ...
-
-
-class Untraced:
-    """Records nothing; hands on what came."""
+    Methods are quick and never raise.
+    """
 
     def __init__(self, headers: Headers | None = None) -> None:
+        """`headers` go with each chunk's message."""
         self._nothing = nullcontext(headers or {})
 
     def cutting(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        """See `Trace`."""
+        """`chunks`, each being cut from when it is asked for."""
         return chunks
 
     def step(
@@ -88,45 +62,41 @@ class Untraced:
         kind: Kind = "internal",  # noqa: ARG002
         attributes: Attributes | None = None,  # noqa: ARG002
     ) -> AbstractContextManager[Headers]:
-        """See `Trace`."""
+        """Something is done for a chunk while it is open; gives what is to go with a message."""
         return self._nothing
 
     def finish(self, chunk_id: int, size_bytes: int) -> None:
-        """See `Trace`."""
+        """A chunk is announced."""
 
     def end(self, outcome: Outcome) -> None:
-        """See `Trace`."""
+        """The run is over."""
 
     def close(self) -> None:
-        """See `Trace`."""
+        """Send what is left; takes a few seconds at most."""
 
 
-UNTRACED = Untraced()
+UNTRACED = Trace()
 
 
-class Traced:
-    """Makes spans of what it is told; steps come from several threads."""
+class RecordedTrace(Trace):
+    """Makes spans of it. Steps come from several threads."""
 
     def __init__(
         self,
-        record: Callable[[Span], None],
+        tracing: "Tracing",
         parent: SpanContext | None,
         place: SpanContext,
-        *,
         attributes: Attributes,
-        close: Callable[[], None] = lambda: None,
     ) -> None:
         """Args:
-        record: takes the spans.
+        tracing: takes the spans.
         parent: what the run is part of.
         place: the run's own.
         attributes: the run's.
-        close: see `Trace.close`.
         """
-        self._record, self._parent, self._place = record, parent, place
-        self._attributes = attributes
-        self.close = close
-        self._started_ns = time.time_ns()
+        self._tracing = tracing
+        parent_id = parent.span_id if parent else None
+        self._run = Span("run", place, parent_id, time.time_ns(), 0, attributes=attributes)
         self._begun: dict[int, int] = {}
 
     def cutting(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
@@ -137,11 +107,11 @@ class Traced:
                 try:
                     chunk = next(chunks, None)
                 except Exception as error:
-                    self._emit(self._span("cut", self._place.child("cut"), began), error)
+                    self._end(self._below(self._run, "cut", began), error)
                     raise
                 if chunk is None:
                     return
-                self._emit_step(chunk.chunk_id, self._span("cut", self._place, began))
+                self._end(self._step(chunk.chunk_id, "cut", began))
                 yield chunk
         finally:
             chunks.close()  # type: ignore[attr-defined]
@@ -155,77 +125,57 @@ class Traced:
         attributes: Attributes | None = None,
     ) -> Iterator[Headers]:
         """See `Trace`."""
-        span = self._span(name, self._place, time.time_ns())
-        failure = None
+        span = self._step(chunk_id, name, time.time_ns())
+        span = replace(span, kind=kind, attributes={**span.attributes, **(attributes or {})})
         try:
-            yield self._chunk(chunk_id).child(name).to_headers()
+            yield span.at.to_headers()
         except BaseException as error:
-            failure = error
+            self._end(span, error)
             raise
-        finally:
-            span = replace(span, kind=kind, attributes=attributes or {})
-            self._emit_step(chunk_id, span, failure)
+        self._end(span)
 
     def finish(self, chunk_id: int, size_bytes: int) -> None:
         """See `Trace`."""
-        self._emit_chunk(chunk_id, {"m0.size_bytes": size_bytes}, None)
+        span = self._chunk(chunk_id, self._begun.pop(chunk_id, time.time_ns()))
+        self._end(replace(span, attributes={**span.attributes, "m0.size_bytes": size_bytes}))
 
     def end(self, outcome: Outcome) -> None:
         """See `Trace`."""
+        for chunk_id, began in list(self._begun.items()):
+            self._end(replace(self._chunk(chunk_id, began), error="not announced"))
         failure = outcome.failure
-        for chunk_id in list(self._begun):
-            self._emit_chunk(chunk_id, {}, "not announced")
-        self._record(
-            Span(
-                "run",
-                self._place,
-                self._parent.span_id if self._parent else None,
-                self._started_ns,
-                time.time_ns(),
-                attributes={
-                    **self._attributes,
-                    "m0.chunks": outcome.chunks,
-                    "m0.mode": outcome.mode,
-                    "error.type": failure.code.value if failure else None,
-                },
-                error=failure.message if failure else None,
-            )
-        )
+        said = {
+            **self._run.attributes,
+            "m0.chunks": outcome.chunks,
+            "m0.mode": outcome.mode,
+            "error.type": failure.code.value if failure else None,
+        }
+        error = failure.message if failure else None
+        self._end(replace(self._run, attributes=said, error=error))
 
-    def _chunk(self, chunk_id: int) -> SpanContext:
-        return self._place.child(f"chunk {chunk_id}")
+    def close(self) -> None:
+        """See `Trace`."""
+        self._tracing.close()
 
-    def _span(self, name: str, place: SpanContext, began: int) -> Span:
-        return Span(name, place, self._place.span_id, began, began)
+    def _chunk(self, chunk_id: int, began: int) -> Span:
+        span = self._below(self._run, f"chunk {chunk_id}", began)
+        return replace(span, name="chunk", attributes={"m0.chunk_id": chunk_id})
 
-    def _emit_chunk(self, chunk_id: int, attributes: Attributes, error: str | None) -> None:
-        began = self._begun.pop(chunk_id, None)
-        if began is None:
-            return
-        span = self._span("chunk", self._chunk(chunk_id), began)
-        said = {"m0.chunk_id": chunk_id, **attributes}
-        self._record(replace(span, end_ns=time.time_ns(), attributes=said, error=error))
+    def _step(self, chunk_id: int, name: str, began: int) -> Span:
+        chunk = self._chunk(chunk_id, self._begun.setdefault(chunk_id, began))
+        return replace(self._below(chunk, name, began), attributes=chunk.attributes)
 
-    def _emit_step(self, chunk_id: int, span: Span, failure: BaseException | None = None) -> None:
-        chunk = self._chunk(chunk_id)
-        self._begun.setdefault(chunk_id, span.start_ns)
-        attributes = {"m0.chunk_id": chunk_id, **span.attributes}
-        span = replace(
-            span, at=chunk.child(span.name), parent_id=chunk.span_id, attributes=attributes
-        )
-        self._emit(span, failure)
+    @staticmethod
+    def _below(span: Span, name: str, began: int) -> Span:
+        return Span(name, span.at.child(name), span.at.span_id, began, 0)
 
-    def _emit(self, span: Span, failure: BaseException | None) -> None:
+    def _end(self, span: Span, failure: BaseException | None = None) -> None:
         if failure is not None:
-            kind = (
-                failure.code.value if isinstance(failure, ChunkerError) else type(failure).__name__
-            )
-            span = replace(
-                span,
-                error=str(failure) or kind,
-                attributes={**span.attributes, "error.type": kind},
-            )
-        self._record(replace(span, end_ns=time.time_ns()))
+            code = failure.code.value if isinstance(failure, ChunkerError) else None
+            kind = code or type(failure).__name__
+            said = {**span.attributes, "error.type": kind}
+            span = replace(span, error=str(failure) or kind, attributes=said)
+        self._tracing.record(replace(span, end_ns=time.time_ns()))
 
 
 def open_trace(settings: Settings, process_id: int | str) -> Trace:
@@ -235,20 +185,19 @@ def open_trace(settings: Settings, process_id: int | str) -> Trace:
     trace_id = get_trace_id(settings.trace, settings.run) or os.urandom(16).hex()
     sampled = is_sampled(trace_id, settings.trace_ratio) if parent is None else parent.sampled
     if settings.otlp_endpoint is None or not sampled:
-        return Untraced(headers)
+        return Trace(headers)
     # Not derived: each pod that is started for a Job runs for itself.
     place = SpanContext(trace_id, os.urandom(8).hex(), state=parent.state if parent else None)
-    attributes = {
+    attributes: Attributes = {
         "m0.process_id": str(process_id),
         "m0.resource": settings.resource,
         "m0.attempt": settings.attempt,
     }
     try:
-        tracing = _start(settings)
+        return RecordedTrace(_start(settings), parent, place, attributes)
     except Exception as error:  # noqa: BLE001 - no film is to fail for its trace
         _complain(f"{type(error).__name__}: {error}")
-        return Untraced(headers)
-    return Traced(tracing.record, parent, place, attributes=attributes, close=tracing.close)
+        return Trace(headers)
 
 
 def _start(settings: Settings) -> "Tracing":

@@ -36,6 +36,9 @@ FLUSH_S = 3.0
 
 SAY_AGAIN_S = 3600.0
 
+TROUBLE_S = 10.0
+"""For so long the library tries what it could not send again; meanwhile nothing else goes out."""
+
 
 class Tracing:
     """Records spans."""
@@ -102,13 +105,10 @@ class Tracing:
 
     def close(self, timeout_s: float = FLUSH_S) -> None:
         """Send what is left, in bounded time: trouble ends it at once. Blocks; never raises."""
-        self._complaints.troubled.clear()
         flushing = threading.Thread(target=self.provider.shutdown, daemon=True)
         flushing.start()
         until = time.monotonic() + timeout_s
-        while flushing.is_alive() and time.monotonic() < until:
-            if self._complaints.troubled.is_set():
-                return
+        while flushing.is_alive() and time.monotonic() < until and not self._complaints.troubled:
             flushing.join(0.02)
 
 
@@ -145,22 +145,30 @@ class _Ids(RandomIdGenerator):
 
 
 class _Complaints(logging.Handler):
-    """What the library says of each batch that it can't send; we say it once."""
+    """What the library says of each batch that it can't send; we say it once, by its kind."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__(logging.WARNING)
-        self._say, self._said_at = say, -SAY_AGAIN_S
-        self.troubled = threading.Event()
+        self._say = say
+        self._said_at: dict[str, float] = {}
+        self._unsent_at = -TROUBLE_S
         library = logging.getLogger("opentelemetry")
         library.handlers[:] = [self]
         library.propagate = False
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self.add(record.getMessage())
+    @property
+    def troubled(self) -> bool:
+        """Whether something could not be sent just now."""
+        return time.monotonic() - self._unsent_at < TROUBLE_S
 
-    def add(self, complaint: str) -> None:
-        self.troubled.set()
+    def emit(self, record: logging.LogRecord) -> None:
+        # A full queue is no reason not to send what is in it.
+        if ".exporter." in record.name:
+            self._unsent_at = time.monotonic()
+        self.add(record.getMessage(), record.name)
+
+    def add(self, complaint: str, kind: str = "m0") -> None:
         now = time.monotonic()
-        if now - self._said_at >= SAY_AGAIN_S:
-            self._said_at = now
+        if now - self._said_at.get(kind, -SAY_AGAIN_S) >= SAY_AGAIN_S:
+            self._said_at[kind] = now
             self._say(complaint)

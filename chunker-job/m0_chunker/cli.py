@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from m0_chunker.errors import ChunkerError, StoppedError
 from m0_chunker.logs import event, log, set_up_logs
 from m0_chunker.settings import Settings
+from m0_chunker.tracing import UNTRACED, Trace, open_trace
 
 
 class _Parser(argparse.ArgumentParser):
@@ -124,18 +125,29 @@ def _setting_problems(error: ValidationError) -> str:
 
 def _run(settings: Settings, path: Path) -> int:
     started = time.monotonic()
+    trace: Trace = UNTRACED
     try:
+        request = _read_request(settings, path)
+        set_up_logs(process_id=request.process_id, **_about(settings))
+        trace = open_trace(settings, request.process_id)
         # Not asyncio.run: leaving it waits for threads, and one may be in a film that is a trap.
         # `main` ends the process as soon as this is known.
-        outcome, code = asyncio.Runner().run(_run_request(settings, path))
+        outcome, code = asyncio.Runner().run(_run_request(settings, request, trace))
     except ChunkerError as error:
         outcome, code = Outcome(failure=error.to_failure()), error.exit_code
     except Exception as error:  # noqa: BLE001 - before there was anything to tally
         failure = _unforeseen(error)
         outcome, code = Outcome(failure=failure.to_failure()), failure.exit_code
-    _leave_outcome(settings, outcome)
-    _say_end(outcome, time.monotonic() - started)
+    _end(settings, outcome, trace, time.monotonic() - started)
     return int(code)
+
+
+def _end(settings: Settings, outcome: Outcome, trace: Trace, seconds: float) -> None:
+    """Say how it ended, to those first who wait for it."""
+    trace.end(outcome)
+    _leave_outcome(settings, outcome)
+    _say_end(outcome, seconds)
+    trace.close()
 
 
 def _fail(settings: Settings, error: ChunkerError) -> int:
@@ -203,14 +215,14 @@ def _read_request(settings: Settings, path: Path) -> VideoRequest:
         raise ChunkerError(error.code, str(error), stage=Stage.INTAKE, field=error.field) from error
 
 
-async def _run_request(settings: Settings, path: Path) -> tuple[Outcome, ExitCode]:
+async def _run_request(
+    settings: Settings, request: VideoRequest, trace: Trace
+) -> tuple[Outcome, ExitCode]:
     # Imported late: a usage error should not cost the libraries' start-up.
     from m0_chunker.work import Work  # noqa: PLC0415
 
-    request = _read_request(settings, path)
-    set_up_logs(process_id=request.process_id, **_about(settings))
     async with AsyncExitStack() as stack:
-        work = await Work.open(settings, request, stack)
+        work = await Work.open(settings, request, stack, trace)
         # What was made so far stays: no collection need ever look at it (see `start`).
         gc.freeze()
         gc.enable()
@@ -231,8 +243,7 @@ async def _run_request(settings: Settings, path: Path) -> tuple[Outcome, ExitCod
         if isinstance(error, StoppedError):
             # Threads may be inside a stalled request, and leaving the loop would wait for
             # them longer than the pod has.
-            _leave_outcome(settings, outcome)
-            _say_end(outcome, time.monotonic() - work.pipeline.tally.started)
+            _end(settings, outcome, trace, time.monotonic() - work.pipeline.tally.started)
             os._exit(ExitCode.DISRUPTED)
     return outcome, error.exit_code if error else ExitCode.SUCCEEDED
 

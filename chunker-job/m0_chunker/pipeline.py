@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -33,6 +33,7 @@ from m0_chunker.media.spool import Spooling
 from m0_chunker.resume import NOTHING, Done, Imprint, StoredChunk
 from m0_chunker.storage.base import ObjectInfo, Store
 from m0_chunker.tally import Tally
+from m0_chunker.tracing import UNTRACED, Attributes, Trace
 
 _Stored = asyncio.Queue[tuple[Chunk | StoredChunk, Future[None]] | None]
 _END = None
@@ -79,6 +80,7 @@ class Pipeline:
         stall_s: float = 120.0,
         resource: str | None = None,
         attempt: int = 1,
+        trace: Trace = UNTRACED,
     ) -> None:
         """Args:
         request: what is asked for.
@@ -90,7 +92,9 @@ class Pipeline:
         stall_s: give up when the cutter is silent for so long, seconds.
         resource: the VideoChunkJob's name, for progress; None sends none.
         attempt: of the Job.
+        trace: is told what is done for each chunk.
         """
+        self._trace = trace
         self._request, self.places = request, places
         self._database, self._announcer = database, announcer
         self._waits = places.store.waits or database.waits or announcer.waits
@@ -175,7 +179,7 @@ class Pipeline:
 
         def pump() -> None:
             self._pulse = time.monotonic()
-            chunks = cut()
+            chunks = self._trace.cutting(cut())
             try:
                 for chunk in chunks:
                     self._pulse = None
@@ -226,10 +230,12 @@ class Pipeline:
         info = ObjectInfo(chunk.sha256, self.imprint.metadata(chunk, self.tally.mode))
         cache_info = self._cache_info(chunk)
         with closing(chunk.body) as body, _naming(chunk.chunk_id):
-            store.put(persistent, body, info)
+            with self._uploading(chunk, "persistent", persistent):
+                store.put(persistent, body, info)
             crash.point("chunk.persistent-stored")
-            if not store.copy(persistent, cached, cache_info):
-                store.put(cached, body, cache_info)
+            with self._uploading(chunk, "cache", cached):
+                if not store.copy(persistent, cached, cache_info):
+                    store.put(cached, body, cache_info)
             crash.point("chunk.cached")
 
     def _restore(self, chunk: StoredChunk, *, keep: bool) -> None:
@@ -242,13 +248,19 @@ class Pipeline:
         store = self.places.store
         persistent, cached = self.urls(chunk.chunk_id)
         info = self._cache_info(chunk)
-        with _naming(chunk.chunk_id):
+        with _naming(chunk.chunk_id), self._uploading(chunk, "cache", cached):
             found = store.head(cached) if keep else None
             if found is not None and found.metadata.get("m0-sha256") == chunk.sha256:
                 return
             if not store.copy(persistent, cached, info):
                 with closing(self._fetch(chunk)) as body:
                     store.put(cached, body, info)
+
+    def _uploading(
+        self, chunk: Chunk | StoredChunk, which: str, url: ObjectUrl
+    ) -> AbstractContextManager[object]:
+        said: Attributes = {"m0.object": str(url), "m0.size_bytes": chunk.size_bytes}
+        return self._trace.step(chunk.chunk_id, f"upload {which}", "client", said)
 
     def _fetch(self, chunk: StoredChunk) -> ChunkBody:
         """The bytes of a stored chunk, as they must be."""
@@ -301,6 +313,7 @@ class Pipeline:
             crash.point("chunk.recorded")
             await self._announcer.announce(message)
             crash.point("chunk.announced")
+        self._trace.finish(chunk.chunk_id, chunk.size_bytes)
         await self._count(chunk)
 
     def _build_message(self, chunk: Chunk | StoredChunk) -> ChunkMessage:

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Literal, Self
 
 from m0_contract.chunk import PROGRESS_QUEUE, RESULTS_QUEUE
-from m0_contract.trace import VARIABLE, get_trace_id, read_traceparent
+from m0_contract.trace import (
+    HEADER,
+    STATE_HEADER,
+    STATE_VARIABLE,
+    VARIABLE,
+    get_trace_id,
+    read_trace,
+    read_traceparent,
+)
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 
@@ -65,6 +73,9 @@ class Settings(BaseModel):
         stall_s: give a film up when for so long nothing comes of it; seconds.
         termination_log: file for the outcome, JSON.
         traceparent: the trace that the request belongs to, for its messages and the log.
+        tracestate: what goes with it.
+        otlp_endpoint: where spans go, from OTEL_EXPORTER_OTLP_ENDPOINT; without it none are made.
+        trace_ratio: of runs that belong to no trace yet, the part that is recorded.
     """
 
     model_config = ConfigDict(
@@ -114,6 +125,9 @@ class Settings(BaseModel):
     stall_s: float = Field(default=120.0, gt=0)
     termination_log: Path | None = None
     traceparent: str | None = Field(default=None, validation_alias=VARIABLE)
+    tracestate: str | None = Field(default=None, validation_alias=STATE_VARIABLE)
+    otlp_endpoint: str | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    trace_ratio: float = Field(default=1.0, ge=0, le=1)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -142,6 +156,11 @@ class Settings(BaseModel):
     def trace(self) -> str | None:
         """`traceparent`, if it is one."""
         return read_traceparent(self.traceparent)
+
+    @property
+    def trace_headers(self) -> dict[str, str]:
+        """What of the trace goes on with a message."""
+        return read_trace({HEADER: self.traceparent, STATE_HEADER: self.tracestate})
 
     @property
     def trace_id(self) -> str | None:

@@ -26,6 +26,7 @@ from m0_chunker.plan import Resumption
 from m0_chunker.resume import Done, Imprint, find_done, make_plan_id
 from m0_chunker.settings import Settings
 from m0_chunker.storage.stores import Stores
+from m0_chunker.tracing import UNTRACED, Trace
 
 if TYPE_CHECKING:
     from m0_chunker.storage.base import SourceFile
@@ -51,13 +52,20 @@ class Work:
         self._file: SourceFile | None = None
 
     @classmethod
-    async def open(cls, settings: Settings, request: VideoRequest, stack: AsyncExitStack) -> Self:
+    async def open(
+        cls,
+        settings: Settings,
+        request: VideoRequest,
+        stack: AsyncExitStack,
+        trace: Trace = UNTRACED,
+    ) -> Self:
         """Connect to everything that is configured.
 
         Args:
             settings: the deployment's.
             request: a valid one.
             stack: closes what is opened here.
+            trace: is told what is done.
 
         Raises:
             ChunkerError: BAD_CONFIGURATION, BROKER_UNREACHABLE.
@@ -76,13 +84,14 @@ class Work:
                 stores.of(destination.kind),
                 settings.cache_ttl_hours,
             ),
-            _open_database(settings),
-            await _open_announcer(settings, request, stack),
+            _open_database(settings, trace),
+            await _open_announcer(settings, request, stack, trace),
             uploads=settings.uploads,
             spooling=Spooling(settings.scratch_dir, settings.spool_bytes),
             stall_s=settings.stall_s,
             resource=settings.resource,
             attempt=settings.attempt,
+            trace=trace,
         )
         return cls(settings, request, stores, pipeline)
 
@@ -211,7 +220,7 @@ def _libavformat() -> str:
     return ".".join(map(str, av.library_versions["libavformat"]))
 
 
-def _open_database(settings: Settings) -> Database:
+def _open_database(settings: Settings, trace: Trace) -> Database:
     if settings.graphql_url is None:
         return NoDatabase()
     from m0_wire.light_backend import LightBackend  # noqa: PLC0415 - only where there is a backend
@@ -227,11 +236,11 @@ def _open_database(settings: Settings) -> Database:
         documents=documents,
         token=token.get_secret_value() if token else None,
     )
-    return GraphqlDatabase(backend.mutate)
+    return GraphqlDatabase(backend.mutate, trace)
 
 
 async def _open_announcer(
-    settings: Settings, request: VideoRequest, stack: AsyncExitStack
+    settings: Settings, request: VideoRequest, stack: AsyncExitStack, trace: Trace
 ) -> Announcer:
     if settings.amqp_url is None:
         return StdoutAnnouncer(request)
@@ -250,5 +259,5 @@ async def _open_announcer(
         request,
         results_queue=settings.results_queue,
         progress_queue=settings.progress_queue,
-        traceparent=settings.trace,
+        trace=trace,
     )

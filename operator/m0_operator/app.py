@@ -24,6 +24,7 @@ from m0_operator.adapters.cluster import KubernetesCluster
 from m0_operator.adapters.metrics import Gauges, Metrics
 from m0_operator.adapters.queue_kind import say_priorities
 from m0_operator.adapters.queue_probe import QueueDepths
+from m0_operator.adapters.traces import Traces
 from m0_operator.check import check
 from m0_operator.domain.actions import Policy
 from m0_operator.domain.job_template import read_job_template
@@ -44,8 +45,10 @@ from m0_operator.services.reporting import Reporting
 from m0_operator.services.resync import JOB, RESOURCE, Resync
 from m0_operator.services.settled import Settled
 from m0_operator.services.slots import Slots
+from m0_operator.services.telemetry import Both, Telemetry
 from m0_operator.services.workqueue import WorkQueue
 from m0_operator.settings import OperatorSettings, load_settings
+from m0_operator.tracing import close_tracing, open_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +73,8 @@ class App:
         self._cluster = cluster
         self._stop = asyncio.Event()
         self._metrics = Metrics(__version__)
+        self._tracing = open_tracing("m0-operator", settings)
+        traced = None if self._tracing is None else settings.trace_ratio
         self._queue = WorkQueue()
         self._slots = Slots(settings.max_active_jobs)
         self._acknowledged: set[str] = set()
@@ -86,12 +91,14 @@ class App:
         self._dead_letters = AmqpPublisher(
             url, settings.deadletter_queue, name="m0-operator dead letters", fence=fence
         )
+        telemetry = self._telemetry()
         reporter = self._metrics.timed_reporter(_build_reporter(settings, fence))
         policy = Policy(
             template=read_job_template(settings.job_template_file),
             backend=bool(settings.graphql_url),
             handed_over=settings.handed_over_status,
             finished_ttl_s=_seconds(settings.finished_ttl_hours),
+            trace_ratio=traced,
         )
         self._settled = Settled(policy, utc_now)
         self._reconciler = Reconciler(
@@ -105,7 +112,7 @@ class App:
             requeue=self._queue.add_after,
             now=utc_now,
             fence=fence,
-            telemetry=self._metrics,
+            telemetry=telemetry,
         )
         self._intake = Intake(
             self._inbox,
@@ -117,7 +124,7 @@ class App:
             wake=self._queue.add,
             now=utc_now,
             fence=fence,
-            telemetry=self._metrics,
+            telemetry=telemetry,
         )
         self._backlog = Backlog(QueueDepths(url), watched_queues(settings))
         self._hearing = Hearing(time.monotonic)
@@ -135,6 +142,13 @@ class App:
         self._failure: DeafError | None = None
         self._leading = False
         self._metrics.watch(self._gauges())
+
+    def _telemetry(self) -> Telemetry:
+        if self._tracing is None:
+            return self._metrics
+        settings, record = self._settings, self._tracing.record
+        queue = settings.priority_queue
+        return Both(self._metrics, Traces(record, utc_now, ratio=settings.trace_ratio, queue=queue))
 
     def hear_resource(self, meta: Mapping[str, Any], *, deleted: bool) -> None:
         """A VideoChunkJob has changed or gone."""
@@ -161,6 +175,8 @@ class App:
                 return
             self._leading = True
             await self._lead()
+            # The next one leads already.
+            await close_tracing(self._tracing)
         logger.info("Stopped")
         if self._failure is not None:
             raise self._failure

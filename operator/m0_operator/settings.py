@@ -19,15 +19,21 @@ class QueueSettings(BaseSettings):
         priority_queue: requests come in here.
         declare_queues: create the platform's queues where they are missing; off by
             default, since a queue's arguments are its owner's and can't be changed later.
+        otlp_endpoint: where spans go, from OTEL_EXPORTER_OTLP_ENDPOINT; empty: none are made.
+        trace_ratio: of requests that bring no trace, the part that is recorded.
         log_level: DEBUG, INFO, WARNING or ERROR.
         log_format: `json` for machines, `text` for a terminal.
     """
 
-    model_config = SettingsConfigDict(env_prefix="M0_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="M0_", frozen=True, extra="ignore", populate_by_name=True
+    )
 
     amqp_url: SecretStr
     priority_queue: str = PRIORITY_QUEUE
     declare_queues: bool = False
+    otlp_endpoint: str = Field(default="", validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
+    trace_ratio: float = Field(default=1.0, ge=0, le=1)
     log_level: str = "INFO"
     log_format: Literal["json", "text"] = "json"
 

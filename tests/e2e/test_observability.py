@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from devstack import ROOT, DevStack, wait_for
+from fakes.collector import collecting
 from own import OwnStack, own_stack
 from prometheus import Prometheus, prometheus
 
@@ -108,6 +109,27 @@ def test_a_trace_goes_from_the_request_to_the_chunks_messages(
     assert [line["chunk_id"] for line in told if line["message"] == "chunk announced"] == [
         1, 2, 3, 4, 5,
     ]  # fmt: skip
+
+
+def test_the_operators_spans_are_in_the_requests_trace(
+    own: OwnStack, new_id: NewId, request_for: Request
+) -> None:
+    process_id = new_id()
+    with collecting() as collector:
+        operator = own.start_leader(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+        headers = {"traceparent": TRACE, "tracestate": "vendor=1"}
+        own.publish(request_for(process_id), queue=own.requests, headers=headers)
+        own.wait_phase(f"video-{process_id}", "Succeeded")
+        wait_for("the video's span", lambda: collector.of("video"))
+        operator.send(signal.SIGTERM)
+        operator.wait()
+    _, trace, caller, _ = TRACE.split("-")
+    collector.assert_one_trace(trace, caller)
+    assert collector.tree() == ["video", f"  process {own.requests}", "  job"]
+    # The pods know of no collector: their messages name the Job's span.
+    messages = own.messages(own.results, lambda m: m.process_id == process_id)
+    assert {m.headers["traceparent"] for m in messages} == {collector.one("job").traceparent}
+    assert {m.headers["tracestate"] for m in messages} == {"vendor=1"}
 
 
 PATTERNS = re.compile(

@@ -94,6 +94,22 @@ key: amqp-url
 {{- end }}
 {{- end }}
 
+{{/* Where spans go, as EnvVar objects; nothing where none are made. */}}
+{{- define "m0.tracingEnv" -}}
+{{- with .Values.tracing }}
+{{- if .endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .endpoint | quote }}
+{{- if .headersSecret }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom: {secretKeyRef: {name: {{ .headersSecret }}, key: {{ .headersKey }}}}
+{{- end }}
+- name: M0_TRACE_RATIO
+  value: {{ .sampleRatio | toString | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* The broker's URL as an EnvVar object, or where to read it at startup. */}}
 {{- define "m0.brokerEnv" -}}
 {{- with include "m0.brokerRef" . }}
@@ -149,6 +165,7 @@ key: amqp-url
 - {name: M0_HANDED_OVER_STATUS, value: {{ .Values.handedOverStatus }}}
 - {name: M0_JOB_TEMPLATE_FILE, value: /etc/m0/job.json}
 - {name: M0_LOG_LEVEL, value: {{ .Values.logLevel }}}
+{{- include "m0.tracingEnv" . }}
 {{- end }}
 
 {{/* The operator's files, as VolumeMount and as Volume objects. */}}
@@ -331,6 +348,7 @@ keys that it doesn't know.
   (include "m0.storeEnv" . | fromYamlArray)
   (include "m0.backendEnv" . | fromYamlArray)
   (include "m0.cuttingEnv" . | fromYamlArray)
+  (include "m0.tracingEnv" . | fromYamlArray)
 -}}
 {{- $envFrom := list -}}
 {{- with $values.stores.existingSecret }}{{ $envFrom = append $envFrom (dict "secretRef" (dict "name" .)) }}{{ end -}}

@@ -50,6 +50,12 @@ An egress rule; the argument is (dict "root" $ "peers" NAME "ports" PORTS ["prot
 {{- end -}}
 {{- end }}
 
+{{- define "m0.egressTracing" -}}
+{{- with include "m0.port" .Values.tracing.endpoint -}}
+{{ include "m0.egress" (dict "root" $ "peers" "tracing" "ports" (list (int .))) }}
+{{- end -}}
+{{- end }}
+
 {{- define "m0.egressKubernetes" -}}
 {{ include "m0.egress" (dict "root" . "peers" "kubernetes" "ports" .Values.networkPolicy.ports.kubernetes) }}
 {{- end }}

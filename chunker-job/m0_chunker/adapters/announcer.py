@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from m0_contract.chunk import ChunkMessage, Progress
 from m0_contract.errors import ErrorCode, Stage
 from m0_contract.request import VideoRequest
-from m0_contract.trace import HEADER
 
 from m0_chunker.errors import ChunkerError
+from m0_chunker.tracing import UNTRACED, Attributes, Trace
 
 if TYPE_CHECKING:
     from m0_wire.broker import Broker
@@ -80,34 +80,47 @@ class BrokerAnnouncer:
         *,
         results_queue: str,
         progress_queue: str,
-        traceparent: str | None = None,
+        trace: Trace = UNTRACED,
     ) -> None:
         """Args:
         broker: connected.
-        traceparent: goes on with each chunk's message.
+        trace: says what goes on with each chunk's message.
         """
-        self._trace = {} if traceparent is None else {HEADER: traceparent}
+        self._trace = trace
         self._broker, self._request = broker, request
         self._results_queue, self._progress_queue = results_queue, progress_queue
 
     async def announce(self, message: ChunkMessage) -> None:
         """See `Announcer`; the message id is the same whenever the chunk is."""
+        body = message.to_json(self._request).encode()
+        identity = f"{message.process_id}/{message.chunk_id}/{message.chunk_hash[:16]}"[:255]
+        queue = self._results_queue
+        said: Attributes = {
+            "messaging.system": "rabbitmq",
+            "messaging.operation.name": "publish",
+            "messaging.operation.type": "send",
+            "messaging.destination.name": queue,
+            "messaging.message.id": identity,
+            "messaging.message.body.size": len(body),
+        }
+        with self._trace.step(message.chunk_id, f"publish {queue}", "producer", said) as trace:
+            headers = {
+                "x-m0-process-id": str(message.process_id),
+                "x-m0-chunk-id": message.chunk_id,
+                **trace,
+            }
+            await self._publish(body, headers, identity)
+
+    async def _publish(self, body: bytes, headers: dict[str, Any], identity: str) -> None:
         from m0_wire.errors import (  # noqa: PLC0415 - only where there is a broker
             BrokerUnavailableError,
             UnroutableError,
         )
 
-        body = message.to_json(self._request).encode()
-        identity = f"{message.process_id}/{message.chunk_id}/{message.chunk_hash[:16]}"
-        headers = {
-            "x-m0-process-id": str(message.process_id),
-            "x-m0-chunk-id": message.chunk_id,
-            **self._trace,
-        }
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 await self._broker.publish(
-                    self._results_queue, body, headers=headers, message_id=identity[:255]
+                    self._results_queue, body, headers=headers, message_id=identity
                 )
             except UnroutableError as error:
                 raise ChunkerError(ErrorCode.PUBLISH_UNROUTABLE, str(error)) from error

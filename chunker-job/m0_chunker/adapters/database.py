@@ -8,6 +8,7 @@ from m0_contract.chunk import ChunkMessage
 from m0_contract.errors import ErrorCode
 
 from m0_chunker.errors import ChunkerError
+from m0_chunker.tracing import UNTRACED, Attributes, Trace
 
 ATTEMPTS = 4
 FIRST_DELAY_S = 0.5
@@ -48,19 +49,28 @@ class GraphqlDatabase:
 
     waits = True
 
-    def __init__(self, mutate: Callable[[str, dict[str, object]], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        mutate: Callable[[str, dict[str, object]], Awaitable[None]],
+        trace: Trace = UNTRACED,
+    ) -> None:
         """`mutate` is `m0_wire.backend.Backend.mutate`."""
-        self._mutate = mutate
+        self._mutate, self._trace = mutate, trace
 
     async def record(self, message: ChunkMessage) -> None:
         """See `Database`."""
+        live = message.inference_modality == "live"
+        name = "createLiveChunk" if live else "createBatchChunk"
+        said: Attributes = {"graphql.operation.type": "mutation", "graphql.operation.name": name}
+        with self._trace.step(message.chunk_id, "row", "client", said):
+            await self._record(name, message)
+
+    async def _record(self, name: str, message: ChunkMessage) -> None:
         from m0_wire.errors import (  # noqa: PLC0415 - only where there is a backend
             BackendRejectedError,
             BackendUnavailableError,
         )
 
-        live = message.inference_modality == "live"
-        name = "createLiveChunk" if live else "createBatchChunk"
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 await self._mutate(name, build_row(message))

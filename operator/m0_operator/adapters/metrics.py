@@ -7,6 +7,7 @@ when somebody looks. Names and units: docs/observability.md.
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from m0_contract.errors import ErrorCode
@@ -24,7 +25,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from m0_operator.domain.actions import BackendStatus
-from m0_operator.domain.observed import Resource
+from m0_operator.domain.observed import Observed, Resource
 from m0_operator.domain.receipt import seconds_between
 from m0_operator.domain.status import ConditionType, Status
 from m0_operator.services.ports import Reporter
@@ -133,10 +134,13 @@ class Metrics:
         """Prometheus' text format."""
         return generate_latest(self._registry)
 
-    def recorded(self, resource: Resource, old: Status, new: Status) -> None:
+    def created(self, resource: Resource, taken_at: datetime, now: datetime) -> None:
+        """See `Telemetry`; `took` counts it."""
+
+    def recorded(self, observed: Observed, old: Status, new: Status) -> None:
         """See `Telemetry`."""
         if new.started_at and not old.started_at:
-            _observe(self._start, seconds_between(resource.created_at, new.started_at))
+            _observe(self._start, seconds_between(observed.resource.created_at, new.started_at))
         kind = ConditionType.DEAD_LETTERED
         if new.failure is not None and new.is_true(kind) and not old.is_true(kind):
             self._letters.labels(new.failure.code.value).inc()

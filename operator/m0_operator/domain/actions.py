@@ -18,6 +18,8 @@ class Policy:
     Attributes:
         backend: whether there is one to report to.
         finished_ttl_s: seconds that a finished resource is kept; None for ever.
+        trace_ratio: of requests that bring no trace, which part is traced; None: M0 records no
+            spans.
         handed_over: the backend status that means "all chunks are out".
     """
 
@@ -25,6 +27,7 @@ class Policy:
     backend: bool = True
     handed_over: Literal["PROCESSING", "COMPLETED"] = "PROCESSING"
     finished_ttl_s: float | None = None
+    trace_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,12 @@ from m0_contract.resource import (
     REQUEST_ANNOTATION,
     VERSION,
 )
-from m0_contract.trace import VARIABLE
+from m0_contract.trace import HEADER, STATE_HEADER, STATE_VARIABLE, VARIABLE, read_trace
 
 from m0_operator.domain.job_template import JobTemplate
 from m0_operator.domain.observed import CONTAINER, Resource
 from m0_operator.domain.restricted import CONTAINER_SECURITY
+from m0_operator.domain.spans import locate_job
 
 USER = 10001
 SCRATCH = "/scratch"
@@ -53,12 +54,16 @@ def build_job(
     attempt: int,
     template: JobTemplate,
     memory: str | None = None,
+    *,
+    trace_ratio: float | None = None,
 ) -> dict[str, Any]:
     """The manifest of attempt number `attempt`, counted from 1.
 
     Args:
         memory: the limit, where it is to be another than the template's.
+        trace_ratio: see `Policy`.
     """
+    trace = _trace(resource, attempt, trace_ratio)
     labels = {LABEL_RESOURCE: label_value(resource.name), LABEL_ATTEMPT: str(attempt)}
     origin = resource.spec.origin
     # The body as it came: parsing and writing it again could change inference_config.
@@ -73,7 +78,7 @@ def build_job(
                 "labels": {**template.pod_labels, **labels},
                 "annotations": {**template.pod_annotations, REQUEST_ANNOTATION: text},
             },
-            "spec": _pod_spec(resource, attempt, template, memory),
+            "spec": _pod_spec(resource, attempt, template, memory, trace),
         },
     }
     if template.active_deadline_seconds is not None and request.inference_modality == "batch":
@@ -132,8 +137,21 @@ def _failure_policy() -> dict[str, Any]:
     }
 
 
+def _trace(resource: Resource, attempt: int, ratio: float | None) -> dict[str, str]:
+    """What the pod is told of the trace: the Job's own place, or what the request brought."""
+    origin = resource.spec.origin
+    came = read_trace(origin.headers) if origin else {}
+    headers = came if ratio is None else locate_job(resource, attempt, ratio).to_headers()
+    names = {HEADER: VARIABLE, STATE_HEADER: STATE_VARIABLE}
+    return {names[name]: value for name, value in headers.items()}
+
+
 def _pod_spec(
-    resource: Resource, attempt: int, template: JobTemplate, memory: str | None
+    resource: Resource,
+    attempt: int,
+    template: JobTemplate,
+    memory: str | None,
+    trace: dict[str, str],
 ) -> dict[str, Any]:
     optional: dict[str, Any] = {
         "imagePullSecrets": list(template.image_pull_secrets),
@@ -158,7 +176,7 @@ def _pod_spec(
             "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(resource, attempt, template, memory)],
+        "containers": [_container(resource, attempt, template, memory, trace)],
         "volumes": [
             {"name": "scratch", "emptyDir": {"sizeLimit": template.scratch_size_limit}},
             {"name": "request", "downwardAPI": {"items": [_request_item()]}},
@@ -190,7 +208,11 @@ def _request_item() -> dict[str, Any]:
 
 
 def _container(
-    resource: Resource, attempt: int, template: JobTemplate, memory: str | None
+    resource: Resource,
+    attempt: int,
+    template: JobTemplate,
+    memory: str | None,
+    trace: dict[str, str],
 ) -> dict[str, Any]:
     own = {
         "M0_RESOURCE": resource.name,
@@ -201,10 +223,8 @@ def _container(
         "M0_SCRATCH_DIR": SCRATCH,
         "M0_TERMINATION_LOG": "/dev/termination-log",
         "TMPDIR": SCRATCH,
+        **trace,
     }
-    origin = resource.spec.origin
-    if origin is not None and origin.traceparent is not None:
-        own[VARIABLE] = origin.traceparent
     container: dict[str, Any] = {
         "name": CONTAINER,
         "image": template.image,

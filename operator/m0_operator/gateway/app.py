@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from m0_contract.errors import ErrorCode
-from m0_contract.trace import HEADER, get_trace_id, read_traceparent
+from m0_contract.trace import HEADER, get_trace_id
 from m0_wire.errors import WireError
 from starlette.middleware.cors import CORSMiddleware
 
@@ -27,6 +27,7 @@ from m0_operator.gateway.problems import RETRY_AFTER_S, ProblemError, add_handle
 from m0_operator.gateway.shell import Shell
 from m0_operator.gateway.streams import Streams
 from m0_operator.gateway.submission import Submission
+from m0_operator.gateway.tracing import build_telemetry, note_process_id, read_request_trace
 from m0_operator.logs import about
 from m0_operator.services.dead_letters import DeadLetterBox
 from m0_operator.services.jobs import Videos
@@ -70,6 +71,7 @@ class Options:
         tokens: None when everybody may do everything.
         origins: web pages that may use it.
         probe: what else `/health` is to tell of.
+        tracer: records requests, an OpenTelemetry TracerProvider; None: nobody does.
     """
 
     videos: Videos | None = None
@@ -78,6 +80,7 @@ class Options:
     origins: tuple[str, ...] = ()
     streams: Streams = field(default_factory=Streams)
     probe: Probe | None = None
+    tracer: Any = None
 
 
 def build_app(publisher: Publisher, options: Options | None = None) -> FastAPI:
@@ -98,6 +101,7 @@ def build_app(publisher: Publisher, options: Options | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry=build_telemetry(options.tracer),
     )
     add_handlers(app)
     _add_queue(app, publisher)
@@ -132,7 +136,7 @@ def _add_queue(app: FastAPI, publisher: Publisher) -> None:
     )
     async def process_video(request: Request) -> JSONResponse:
         """Queue one video. The same request again does no harm: it is run once."""
-        trace = read_traceparent(request.headers.get(HEADER))
+        trace = read_request_trace(request)
         return await _queue(publisher, read_submission(await read_body(request)), trace)
 
 
@@ -168,11 +172,13 @@ def _add_health(app: FastAPI, publisher: Publisher, options: Options) -> None:
         return JSONResponse(checks, status_code=200 if well else 503)
 
 
-async def _queue(publisher: Publisher, submission: Submission, trace: str | None) -> JSONResponse:
+async def _queue(
+    publisher: Publisher, submission: Submission, trace: Mapping[str, str]
+) -> JSONResponse:
     process_id = submission.request.process_id
-    headers = {} if trace is None else {HEADER: trace}
-    with about(process_id=process_id, trace_id=get_trace_id(trace, None)):
-        await _publish(publisher, submission, headers)
+    note_process_id(process_id)
+    with about(process_id=process_id, trace_id=get_trace_id(trace.get(HEADER), None)):
+        await _publish(publisher, submission, trace)
         logger.info("Request queued", extra={"priority": submission.priority})
     return JSONResponse(
         {

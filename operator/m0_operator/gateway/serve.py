@@ -22,6 +22,7 @@ from m0_operator.logs import configure_logging
 from m0_operator.services.dead_letters import DeadLetterBox
 from m0_operator.services.jobs import Videos
 from m0_operator.settings import GatewaySettings, load_settings
+from m0_operator.tracing import close_tracing, open_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,9 @@ def main() -> None:
 async def _serve(settings: GatewaySettings, tokens: Tokens | None) -> None:
     publisher = QueuePublisher(settings)
     streams = Streams(settings.gateway_streams)
+    tracing = open_tracing("m0-gateway", settings)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(close_tracing, tracing)
         cluster: KubernetesVideos | None = None
         if settings.gateway_jobs:
             connections = settings.gateway_streams + 20
@@ -64,6 +67,7 @@ async def _serve(settings: GatewaySettings, tokens: Tokens | None) -> None:
             origins=tuple(settings.gateway_cors_origins.replace(",", " ").split()),
             streams=streams,
             probe=ClusterProbe(cluster.check) if cluster else None,
+            tracer=tracing.provider if tracing else None,
         )
         configuration = uvicorn.Config(
             build_app(publisher, options),

@@ -270,6 +270,7 @@ class Intake:
             else:
                 crash.point("intake.created", name)
                 note_video(created)
+                self._telemetry.created(created, self._since(delivery), self._now())
                 self._slots.observe(created)
                 self._wake(name)
                 return Taken("created", created.uid)

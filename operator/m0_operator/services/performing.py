@@ -115,8 +115,14 @@ class Performer:
     async def _create_job(self, look: Look, action: CreateJob) -> None:
         resource, now = look.observed.resource, self._now()
         request = resource.spec.to_request()
+        policy = self._policy
         manifest = build_job(
-            resource, request, action.attempt, self._policy.template, action.memory
+            resource,
+            request,
+            action.attempt,
+            policy.template,
+            action.memory,
+            trace_ratio=policy.trace_ratio,
         )
         name = manifest["metadata"]["name"]
         kind = ConditionType.JOB_CREATED

@@ -58,7 +58,7 @@ class Recorder:
         look.version = raw["metadata"].get("resourceVersion", "")
         look.written = new
         self._slots.observe(replace(look.observed.resource, status=new))
-        self._telemetry.recorded(look.observed.resource, old, new)
+        self._telemetry.recorded(look.observed, old, new)
         await self._announce(look, old, new)
 
     async def write_by_all_means(self, look: Look) -> None:

@@ -1,4 +1,4 @@
-"""What the services tell whoever counts: a port, and one that does not listen.
+"""What the services tell whoever counts or traces: a port, and one that does not listen.
 
 Each is told once, by the process that did it: `recorded` after the write that changed a
 status. So nothing is counted twice, not by a resync and not by a restart: what is on record
@@ -6,18 +6,23 @@ already changes no more. A restart begins at zero, as counters may; what is miss
 that went through while its answer was lost.
 """
 
+from datetime import datetime
 from typing import Protocol
 
 from m0_contract.errors import ErrorCode
 
-from m0_operator.domain.observed import Resource
+from m0_operator.domain.observed import Observed, Resource
 from m0_operator.domain.status import Status
 
 
 class Telemetry(Protocol):
-    """Whoever counts. Its methods are quick and never raise."""
+    """Whoever counts or traces. Its methods are quick and never raise."""
 
-    def recorded(self, resource: Resource, old: Status, new: Status) -> None:
+    def created(self, resource: Resource, taken_at: datetime, now: datetime) -> None:
+        """This process has made a resource of a message that it took then."""
+        ...
+
+    def recorded(self, observed: Observed, old: Status, new: Status) -> None:
         """This process has changed a resource's status."""
         ...
 
@@ -42,7 +47,10 @@ class Telemetry(Protocol):
 class Unheard:
     """Counts nothing."""
 
-    def recorded(self, resource: Resource, old: Status, new: Status) -> None:
+    def created(self, resource: Resource, taken_at: datetime, now: datetime) -> None:
+        """See `Telemetry`."""
+
+    def recorded(self, observed: Observed, old: Status, new: Status) -> None:
         """See `Telemetry`."""
 
     def started_again(self, cause: ErrorCode) -> None:
@@ -56,3 +64,35 @@ class Unheard:
 
 
 UNHEARD = Unheard()
+
+
+class Both:
+    """Passes on to two."""
+
+    def __init__(self, first: Telemetry, second: Telemetry) -> None:
+        self._each = (first, second)
+
+    def created(self, resource: Resource, taken_at: datetime, now: datetime) -> None:
+        """See `Telemetry`."""
+        for one in self._each:
+            one.created(resource, taken_at, now)
+
+    def recorded(self, observed: Observed, old: Status, new: Status) -> None:
+        """See `Telemetry`."""
+        for one in self._each:
+            one.recorded(observed, old, new)
+
+    def started_again(self, cause: ErrorCode) -> None:
+        """See `Telemetry`."""
+        for one in self._each:
+            one.started_again(cause)
+
+    def took(self, result: str, waited_s: float | None) -> None:
+        """See `Telemetry`."""
+        for one in self._each:
+            one.took(result, waited_s)
+
+    def refused(self, code: ErrorCode) -> None:
+        """See `Telemetry`."""
+        for one in self._each:
+            one.refused(code)

@@ -4,6 +4,7 @@ from typing import Any, cast
 
 import pytest
 from m0_chunker.adapters.announcer import ATTEMPTS, FIRST_DELAY_S, BrokerAnnouncer
+from m0_chunker.tracing import Trace
 from m0_contract.request import VideoRequest
 from m0_wire.broker import RECONNECT_S
 
@@ -32,17 +33,13 @@ class Heard:
         self.headers.append(more["headers"])
 
 
-@pytest.mark.parametrize("trace", [None, "00-" + "a" * 32 + "-" + "b" * 16 + "-01"])
-async def test_a_trace_goes_on_with_each_chunks_message(trace: str | None) -> None:
+@pytest.mark.parametrize("trace", [{}, {"traceparent": "x", "tracestate": "y"}])
+async def test_a_trace_goes_on_with_each_chunks_message(trace: dict[str, str]) -> None:
     broker = Heard()
     request = VideoRequest.model_construct(process_id=7)
     announcer = BrokerAnnouncer(
-        cast("Any", broker), request, results_queue="r", progress_queue="p", traceparent=trace
+        cast("Any", broker), request, results_queue="r", progress_queue="p", trace=Trace(trace)
     )
     await announcer.announce(cast("Any", Message()))
     (headers,) = broker.headers
-    assert headers == {
-        "x-m0-process-id": "7",
-        "x-m0-chunk-id": 1,
-        **({} if trace is None else {"traceparent": trace}),
-    }
+    assert headers == {"x-m0-process-id": "7", "x-m0-chunk-id": 1, **trace}

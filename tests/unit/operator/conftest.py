@@ -52,6 +52,7 @@ class World:
     lost: Exception | None = None
     telemetry: Telemetry = UNHEARD
     template: JobTemplate = field(default_factory=lambda: JobTemplate(image="c:1"))
+    trace_ratio: float | None = None
 
     def __post_init__(self) -> None:
         self.restart()
@@ -62,7 +63,11 @@ class World:
         self.slots = Slots(self.limit)
         self.acknowledged: set[str] = set()
         self.progress = ProgressTracker(self.clock, lambda *_: None)
-        policy = Policy(template=self.template, backend=self.reporter is not None)
+        policy = Policy(
+            template=self.template,
+            backend=self.reporter is not None,
+            trace_ratio=self.trace_ratio,
+        )
         self.settled = Settled(policy, lambda: self.now)
         self.reconciler = Reconciler(
             self.cluster,

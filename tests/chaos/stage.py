@@ -1,17 +1,16 @@
 """What chaos needs to lay hands on: the stack, its node, and the orders for crash points."""
 
 import json
-import os
 import subprocess
 import urllib.error
 import urllib.request
 from typing import Any
 
 from devstack import ROOT, DevStack, wait_for
+from own import NODE
 
 OPERATOR = "app.kubernetes.io/component=operator"
 OPERATOR_NAME = "deployment/m0-operator"
-NODE = f"{os.environ.get('M0_CLUSTER') or 'm0-dev'}-control-plane"
 PATIENCE_S = 200.0
 """For anything to come right again, on a machine that does other things as well."""
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from devstack import ROOT, DevStack, wait_for
 
+NODE = f"{os.environ.get('M0_CLUSTER') or 'm0-dev'}-control-plane"
 _SERVERS = ("m0-rabbitmq", "m0-backend", "m0-s3")
 # A worktree's own code is found by PYTHONPATH.
 _OURS = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
@@ -133,6 +134,17 @@ class OwnStack(DevStack):
         # Connected, it has made the queues.
         wait_for("the operator to be ready", lambda: operator.probe("readyz") == 200)
         return operator
+
+    def address_for_pods(self) -> str:
+        """This machine's address, as the node and its pods see it."""
+        command = [str(ROOT / ".m0/bin/docker"), "exec", NODE, "ip", "route", "show", "default"]
+        said = subprocess.check_output(command, text=True, timeout=60)
+        return str(said.split()[2])
+
+    def template_with(self, env: dict[str, str]) -> dict[str, Any]:
+        """For `start`: the chunker has these variables as well."""
+        more = [{"name": name, "value": value} for name, value in env.items()]
+        return {"env": self._template()["env"] + more}
 
     def _template(self) -> dict[str, Any]:
         """The deployed one, with our queues."""

@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -111,12 +112,13 @@ def test_a_trace_goes_from_the_request_to_the_chunks_messages(
     ]  # fmt: skip
 
 
-def test_the_operators_spans_are_in_the_requests_trace(
+def test_operator_and_pods_record_one_trace(
     own: OwnStack, new_id: NewId, request_for: Request
 ) -> None:
     process_id = new_id()
-    with collecting() as collector:
-        operator = own.start_leader(OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    with collecting(own.address_for_pods()) as collector:
+        endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        operator = own.start_leader(own.template_with(endpoint), **endpoint)
         headers = {"traceparent": TRACE, "tracestate": "vendor=1"}
         own.publish(request_for(process_id), queue=own.requests, headers=headers)
         own.wait_phase(f"video-{process_id}", "Succeeded")
@@ -125,10 +127,15 @@ def test_the_operators_spans_are_in_the_requests_trace(
         operator.wait()
     _, trace, caller, _ = TRACE.split("-")
     collector.assert_one_trace(trace, caller)
-    assert collector.tree() == ["video", f"  process {own.requests}", "  job"]
-    # The pods know of no collector: their messages name the Job's span.
+    publish = f"publish {own.results}"
+    steps = ("cut", "upload persistent", "upload cache", "row", publish)
+    assert Counter(collector.tree()) == {
+        "video": 1, f"  process {own.requests}": 1, "  job": 1, "    run": 1, "      chunk": 5,
+        **{f"        {step}": 5 for step in steps},
+    }  # fmt: skip
     messages = own.messages(own.results, lambda m: m.process_id == process_id)
-    assert {m.headers["traceparent"] for m in messages} == {collector.one("job").traceparent}
+    named = [m.headers["traceparent"] for m in messages]
+    assert sorted(named) == sorted(span.traceparent for span in collector.of(publish))
     assert {m.headers["tracestate"] for m in messages} == {"vendor=1"}
 
 

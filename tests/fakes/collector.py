@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector on loopback: takes OTLP over HTTP as protobuf, keeps the spans."""
+"""An OpenTelemetry collector: takes OTLP over HTTP as protobuf, keeps the spans."""
 
 import threading
 import time
@@ -118,7 +118,7 @@ def _read(body: bytes) -> Iterator[Seen]:
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
+def collecting(address: str = "127.0.0.1") -> Iterator[Collector]:
     """A collector, as long as it is open. What is no protobuf gets a backend's answer."""
     collector = Collector()
 
@@ -144,9 +144,9 @@ def collecting() -> Iterator[Collector]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((address, 0), Handler)
     server.daemon_threads = True
-    collector.url = f"http://127.0.0.1:{server.server_port}"
+    collector.url = f"http://{address}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:

@@ -38,6 +38,11 @@ def rate(metric: str, by: str = "") -> str:
     return f"sum {f'by ({by}) ' if by else ''}(rate({metric}{{ON}}[$__rate_interval]))"
 
 
+def mean(total: str, count: str) -> str:
+    """Of what two counters count together."""
+    return f"{rate(total)} / {rate(count)}"
+
+
 _OURS = '{ON,job=~".*operator.*"}'
 
 ROWS: dict[str, tuple[Panel, ...]] = {
@@ -90,6 +95,14 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Bytes",
             "Bps",
             {"read": rate("m0_source_bytes_total"), "chunks": rate("m0_chunk_bytes_total")},
+        ),
+        Panel(
+            "A chunk's upload, its row",
+            "s",
+            {
+                "upload": mean("m0_upload_seconds_total", "m0_uploads_total"),
+                "row": mean("m0_row_seconds_total", "m0_rows_total"),
+            },
         ),
         Panel("CPUs of chunkers", "none", {"CPUs": rate("m0_chunker_cpu_seconds_total")}),
         Panel("Peak memory of chunkers", "bytes", quantiles("m0_chunker_peak_memory_bytes")),

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -256,11 +256,12 @@ class Pipeline:
                 with closing(self._fetch(chunk)) as body:
                     store.put(cached, body, info)
 
-    def _uploading(
-        self, chunk: Chunk | StoredChunk, which: str, url: ObjectUrl
-    ) -> AbstractContextManager[object]:
+    @contextmanager
+    def _uploading(self, chunk: Chunk | StoredChunk, which: str, url: ObjectUrl) -> Iterator[None]:
         said: Attributes = {"m0.object": str(url), "m0.size_bytes": chunk.size_bytes}
-        return self._trace.step(chunk.chunk_id, f"upload {which}", "client", said)
+        step = self._trace.step(chunk.chunk_id, f"upload {which}", "client", said)
+        with self.tally.uploads.once(), step:
+            yield
 
     def _fetch(self, chunk: StoredChunk) -> ChunkBody:
         """The bytes of a stored chunk, as they must be."""
@@ -309,7 +310,8 @@ class Pipeline:
     async def _announce(self, chunk: Chunk | StoredChunk) -> None:
         message = self._build_message(chunk)
         with _naming(chunk.chunk_id):
-            await self._database.record(message)
+            with self.tally.rows.once():
+                await self._database.record(message)
             crash.point("chunk.recorded")
             await self._announcer.announce(message)
             crash.point("chunk.announced")

@@ -2,11 +2,37 @@
 
 import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from m0_contract.outcome import Integrity, Outcome
 
 from m0_chunker.errors import ChunkerError
+
+
+class Timed:
+    """How often something was done, and how long that took; counts from any thread."""
+
+    def __init__(self) -> None:
+        self._took_s: list[float] = []
+
+    @contextmanager
+    def once(self) -> Iterator[None]:
+        """Count what is done meanwhile, unless it fails."""
+        began = time.monotonic()
+        yield
+        self._took_s.append(time.monotonic() - began)
+
+    @property
+    def times(self) -> int:
+        """How often."""
+        return len(self._took_s)
+
+    @property
+    def seconds(self) -> float:
+        """How long, all together."""
+        return round(sum(self._took_s), 3)
 
 
 @dataclass
@@ -22,6 +48,8 @@ class Tally:
         integrity: set by the cutter at its end.
         resumed_at: chunks that earlier attempts had finished.
         first_chunk_s: seconds from the start to the first message.
+        uploads: of chunks, to both stores; a copy inside a store is one as well.
+        rows: that the backend has confirmed.
         began_s: seconds of the film that were done before this attempt; set by its first chunk.
     """
 
@@ -34,6 +62,8 @@ class Tally:
     resumed_at: int | None = None
     first_chunk_s: float | None = None
     started: float = field(default_factory=time.monotonic)
+    uploads: Timed = field(default_factory=Timed)
+    rows: Timed = field(default_factory=Timed)
     began_s: float | None = None
 
     def left_s(self) -> float | None:
@@ -55,6 +85,10 @@ class Tally:
             receipt={
                 "first_chunk_s": self.first_chunk_s,
                 "resumed_at": self.resumed_at,
+                "uploads": self.uploads.times,
+                "upload_s": self.uploads.seconds,
+                "rows": self.rows.times,
+                "row_s": self.rows.seconds,
                 "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
                 "cpu_s": round(time.process_time(), 3),
                 **receipt,

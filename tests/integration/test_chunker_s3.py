@@ -97,6 +97,8 @@ def test_both_objects_hold_the_chunk_and_say_so(s3, buckets, film, cut):
     assert code == 0, stderr
     assert len(messages) == 5
     assert outcome["receipt"]["bytes_read"] == film.stat().st_size
+    assert outcome["receipt"]["uploads"] == 2 * outcome["chunks"]
+    assert outcome["receipt"]["upload_s"] > 0
     for message in messages:
         number = message["chunk_id"]
         keys = (f"processed/101/chunk_{number:03d}.mp4", f"temp/101/chunk_{number:03d}.mp4")

@@ -95,6 +95,10 @@ class Metrics:
         self._film = counter("source_seconds", "Seconds of film in them.")
         self._read = counter("source_bytes", "Bytes read of sources, by last runs.")
         self._cpu = counter("chunker_cpu_seconds", "CPU time of last runs.")
+        self._uploads = counter("uploads", "Uploads of chunks, by last runs.")
+        self._upload_s = counter("upload_seconds", "What they took, all together.")
+        self._rows = counter("rows", "Rows of chunks confirmed by the backend, by last runs.")
+        self._row_s = counter("row_seconds", "What they took, all together.")
         self._memory = histogram(
             "chunker_peak_memory_bytes", "Peak resident memory of last runs.", buckets=_MEMORY
         )
@@ -160,6 +164,10 @@ class Metrics:
         receipt = status.receipt or {}
         self._read.inc(_number(receipt, "bytes_read") or 0)
         self._cpu.inc(_number(receipt, "cpu_s") or 0)
+        self._uploads.inc(_number(receipt, "uploads") or 0)
+        self._upload_s.inc(_number(receipt, "upload_s") or 0)
+        self._rows.inc(_number(receipt, "rows") or 0)
+        self._row_s.inc(_number(receipt, "row_s") or 0)
         _observe(self._memory, _number(receipt, "peak_rss_bytes"))
         _observe(self._first, _number(receipt, "first_chunk_s"))
 

@@ -10,10 +10,10 @@ from m0_operator.domain.status import Status
 def with_receipt(status: Status, resource: Resource) -> Status:
     """The status of an ended video, its receipt complete.
 
-    `cpu_s`, `peak_rss_bytes`, `bytes_read` and `first_chunk_s` are the last run's, as it told
-    them; a run that was killed tells nothing. Of all runs together are `bytes_out` (the
-    chunks', each once), `retries` (runs but the first), `waited_s` (until the first run) and
-    `run_s` (from then to the end), seconds.
+    `cpu_s`, `peak_rss_bytes`, `bytes_read`, `first_chunk_s`, `uploads`, `upload_s`, `rows` and
+    `row_s` are the last run's, as it told them; a run that was killed tells nothing. Of all
+    runs together are `bytes_out` (the chunks', each once), `retries` (runs but the first),
+    `waited_s` (until the first run) and `run_s` (from then to the end), seconds.
     """
     origin, end = resource.spec.origin, status.finished_at
     came = (origin.received_at if origin else "") or resource.created_at

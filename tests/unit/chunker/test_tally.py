@@ -1,9 +1,9 @@
-"""How long a film will still take."""
+"""How long a film will still take, and how long things took."""
 
 import time
 
 import pytest
-from m0_chunker.tally import Tally
+from m0_chunker.tally import Tally, Timed
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,15 @@ def test_what_is_left_takes_as_long_as_what_was_done(
     monkeypatch.setattr(time, "monotonic", lambda: 1010.0)
     tally = Tally(done_s=done_s, total_s=total_s, started=1000.0, began_s=began_s)
     assert tally.left_s() == left_s
+
+
+def test_what_fails_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([1.0, 1.5, 2.0, 3.25, 9.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
+    timed = Timed()
+    for _ in range(2):
+        with timed.once():
+            pass
+    with pytest.raises(OSError, match="away"), timed.once():
+        raise OSError("away")
+    assert (timed.times, timed.seconds) == (2, 1.75)

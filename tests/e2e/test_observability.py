@@ -65,6 +65,7 @@ def test_each_query_of_the_dashboard_returns_data(
         receipt = (own.resource(f"video-{ids[0]}") or {})["status"]["receipt"]
         assert receipt["cpu_s"] > 0
         assert receipt["bytes_out"] > 0
+        assert (receipt["uploads"], receipt["rows"]) == (10, 5)
         assert receipt["retries"] == 0
         assert {"waited_s", "run_s", "bytes_read", "peak_rss_bytes"} <= receipt.keys()
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import av
 
 from m0_chunker.media.mp4.template import TrackTemplate
+from m0_chunker.media.normalise import Normalise, choose_normalise
 from m0_chunker.media.salvage import is_half
 from m0_chunker.media.source import Film, reading_error
 
@@ -41,6 +42,10 @@ class PacketFeed(Protocol):
         """The description of stream `number`, where it must say more than the film's."""
         ...
 
+    def normalise(self, number: int) -> Normalise | None:
+        """How payloads of stream `number` are changed; None: its packets are their payloads."""
+        ...
+
     def source_counts(self) -> list[dict[str, int]] | None:
         """What was read and decoded of each stream, where that is not what is given."""
         ...
@@ -49,11 +54,16 @@ class PacketFeed(Protocol):
 class PlainFeed:
     """What most feeds have in common."""
 
+    templates: list[Any]
     skips = False
 
     def adapt(self, number: int, template: TrackTemplate) -> TrackTemplate:  # noqa: ARG002
         """See `PacketFeed`."""
         return template
+
+    def normalise(self, number: int) -> Normalise | None:
+        """See `PacketFeed`."""
+        return choose_normalise(self.templates[number])
 
     def source_counts(self) -> list[dict[str, int]] | None:
         """See `PacketFeed`."""

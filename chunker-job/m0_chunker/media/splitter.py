@@ -21,7 +21,6 @@ from m0_chunker.chunk import Chunk
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.certificate import ChunkFacts
 from m0_chunker.media.feed import Packet, PacketFeed
-from m0_chunker.media.normalise import Normalise, choose_normalise
 from m0_chunker.media.router import SKEW_S, Router
 from m0_chunker.media.shape import shape_of, usual_duration
 from m0_chunker.media.spool import Spooling
@@ -82,7 +81,7 @@ class Splitter:
         self._reference = self._feed.reference
         self._bases = [Fraction(template.time_base) for template in templates]
         self.delivered = [0] * len(templates)
-        self._normalise: list[Normalise | None] = [choose_normalise(each) for each in templates]
+        self._normalise = list(map(self._feed.normalise, range(len(templates))))
         self._shapes = [shape_of(template) for template in templates]
         self._durations = [usual_duration(template) for template in templates]
         self._router = Router(templates, self._reference, self._feed.start)

@@ -1,0 +1,301 @@
+"""Reads a film's blocks in one pass: where they are and what their headers say, in columns.
+
+Its loop is most of what cutting a Matroska film costs beside moving bytes: it makes no
+object for a block and looks at its first bytes only.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from struct import Struct
+
+from m0_chunker.media.mkv import ebml
+from m0_chunker.media.mkv.ebml import Header, OddError, read_header, read_number
+from m0_chunker.media.mp4.boxes import Readable
+
+READ_BYTES = 256 * 1024
+
+MAX_ELEMENT_BYTES = 64 * 2**20
+"""The largest element whose content is looked at."""
+
+_KEY, _LACED = 0x80, 0x06
+_MAX_TIME = 2**48
+_START = Struct(">BhB")
+"""A block's first bytes: track, time after its cluster's, flags."""
+
+_START_BYTES = _START.size
+_SIMPLE = ebml.SIMPLE_BLOCK
+_CHILDREN = frozenset(
+    {ebml.TIMESTAMP, ebml.SIMPLE_BLOCK, ebml.BLOCK_GROUP, ebml.POSITION, ebml.PREVIOUS_SIZE}
+)
+_BESIDE = frozenset(
+    {ebml.SEEK_HEAD, ebml.CUES, ebml.TAGS, ebml.CHAPTERS, ebml.ATTACHMENTS}
+)  # of clusters
+_SILENT = frozenset({ebml.PRIORITY, ebml.VOID, ebml.CRC})
+"""What a group may hold that libav's packets do not show."""
+
+
+@dataclass(slots=True)
+class Blocks:
+    """Some consecutive blocks.
+
+    Attributes:
+        begins: where each one's content is in the film.
+        tracks: the first byte of each one's track number.
+        times: in the segment's ticks.
+        flags: 128 is that of a key frame.
+        durations: of those that say it, by their place among these, ticks.
+        trimmed: places of those that are shorter than they look, and don't say how long.
+        payloads: what they hold.
+    """
+
+    begins: list[int] = field(default_factory=list)
+    tracks: list[int] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    flags: list[int] = field(default_factory=list)
+    durations: dict[int, int] = field(default_factory=dict)
+    trimmed: list[int] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)
+
+    def extend(self, others: "Blocks") -> None:
+        """Take those in that come after these."""
+        known = len(self.payloads)
+        self.durations |= {known + at: length for at, length in others.durations.items()}
+        self.trimmed += [known + at for at in others.trimmed]
+        self.begins += others.begins
+        self.tracks += others.tracks
+        self.times += others.times
+        self.flags += others.flags
+        self.payloads += others.payloads
+
+    def check(self) -> None:
+        """Raises: OddError: there is one of an unusual kind."""
+        if any(flag & _LACED for flag in set(self.flags)):
+            raise OddError("several packets share a block")
+        if min(self.tracks) <= 0x80:  # noqa: PLR2004 - numbers of one byte begin with a bit
+            raise OddError("a track's number is of an unusual length")
+        if min(self.times) < 0:
+            raise OddError("a block's time is before zero")
+
+
+class BlockReader:
+    """All blocks of a film, from its first byte to its last."""
+
+    def __init__(self, file: Readable, size_bytes: int) -> None:
+        """Args:
+        file: the film.
+        size_bytes: its length.
+        """
+        self._file, self._size_bytes = file, size_bytes
+        self._data, self._base, self._at = b"", 0, 0
+        self._segment_end: int | None = None
+        self._cluster_end: int | None = None
+        self._in_segment = self._in_cluster = self._begun = False
+        self._time: int | None = None
+
+    def batches(self) -> Iterator[Blocks]:
+        """As many at a time as are read at a time; none empty.
+
+        Raises:
+            OddError: what comes after those that were given is not for this reader.
+        """
+        missing = 1
+        while missing:
+            self._read_on(missing)
+            blocks = Blocks()
+            missing = self._scan(blocks)
+            if blocks.payloads:
+                blocks.check()
+                yield blocks
+
+    def _read_on(self, missing: int) -> None:
+        """Let go of what was scanned, and read at least so many bytes more."""
+        pieces = [self._data[self._at :]]
+        self._base += self._at
+        self._file.seek(self._base + len(pieces[0]))
+        wanted = max(missing, READ_BYTES)
+        while missing > 0:
+            piece = self._file.read(wanted)
+            if not piece:
+                raise OddError("it ends in the middle of an element")
+            pieces.append(piece)
+            wanted -= len(piece)
+            missing -= len(piece)
+        self._data, self._at = b"".join(pieces), 0
+
+    def _scan(self, blocks: Blocks) -> int:
+        """Take all that lies whole in the data.
+
+        Returns:
+            How many more bytes are needed at least; 0 at the film's end.
+        """
+        while True:
+            if self._in_cluster and self._time is not None:
+                self._take_usual(blocks, self._time)
+            here = self._base + self._at
+            if here == self._cluster_end:
+                self._in_cluster, self._cluster_end = False, None
+            if here == self._size_bytes:
+                return 0  # whatever was open ends here: each was found to end within its parent
+            if self._at >= len(self._data):
+                return 1
+            missing = self._take_element(blocks)
+            if missing:
+                return missing
+
+    def _take_usual(self, blocks: Blocks, cluster_time: int) -> None:
+        """The tight loop: simple blocks of at most 2 MB that lie whole in the data."""
+        data, at, base, unpack = self._data, self._at, self._base, _START.unpack_from
+        limit = len(data)
+        if self._cluster_end is not None:
+            limit = min(limit, self._cluster_end - base)
+        begins: list[int] = []
+        ends: list[int] = []
+        tracks, times, flags = blocks.tracks, blocks.times, blocks.flags
+        safe = limit - ebml.HEADER_BYTES
+        while at < safe and data[at] == _SIMPLE:
+            size = data[at + 1]
+            if size >= 0x80:
+                begin = at + 2
+                after = begin + size - 0x80
+            elif size >= 0x40:
+                begin = at + 3
+                after = begin + ((size - 0x40) << 8 | data[at + 2])
+            elif size >= 0x20:
+                begin = at + 4
+                after = begin + ((size - 0x20) << 16 | data[at + 2] << 8 | data[at + 3])
+            else:
+                break
+            if after > limit or after <= begin + _START_BYTES:
+                break
+            track, time, flag = unpack(data, begin)
+            tracks.append(track)
+            times.append(cluster_time + time)
+            flags.append(flag)
+            begins.append(begin)
+            ends.append(after)
+            at = after
+        self._at = at
+        blocks.begins += [base + begin for begin in begins]
+        blocks.payloads += [
+            data[begin + _START_BYTES : after] for begin, after in zip(begins, ends, strict=True)
+        ]
+
+    def _take_element(self, blocks: Blocks) -> int:
+        """Whatever else comes next.
+
+        Returns:
+            How many bytes of it are missing in the data; 0: it was taken.
+        """
+        if self._base + self._at == self._segment_end:
+            raise OddError("something comes after its segment")
+        header = read_header(self._data, self._at)
+        if header is None:
+            return 1
+        if header.kind in {ebml.VOID, ebml.CRC}:
+            self._skip(header)
+        elif self._in_cluster and header.kind in _CHILDREN:
+            return self._take_child(header, blocks)
+        else:
+            self._take_outer(header)
+        return 0
+
+    def _take_outer(self, header: Header) -> None:
+        """An element that is in no cluster: where one begins, or something beside them."""
+        if self._cluster_end is not None:
+            raise OddError(f"an element {header.kind:x} in a cluster")
+        if header.kind == ebml.CLUSTER and self._in_segment:
+            self._cluster_end = self._end_of(header)
+            self._in_cluster = self._begun = True
+            self._time, self._at = None, header.begin
+        elif header.kind == ebml.SEGMENT and not self._in_segment:
+            self._segment_end = self._end_of(header)
+            self._in_segment, self._at = True, header.begin
+        elif self._is_beside(header.kind):
+            self._in_cluster = False
+            self._skip(header)
+        else:
+            raise OddError(f"an element {header.kind:x} out of its place")
+
+    def _is_beside(self, kind: int) -> bool:
+        """Whether this may be skipped here."""
+        if not self._in_segment:
+            return kind == ebml.EBML
+        return kind in _BESIDE or (kind in {ebml.INFO, ebml.TRACKS} and not self._begun)
+
+    def _end_of(self, header: Header) -> int | None:
+        """Where an element's content ends in the film; None: that is not known.
+
+        Raises:
+            OddError: after what it is in.
+        """
+        if header.size is None:
+            return None
+        end = self._base + header.begin + header.size
+        bounds = (self._cluster_end, self._segment_end, self._size_bytes)
+        if any(bound is not None and end > bound for bound in bounds):
+            raise OddError(f"an element {header.kind:x} is longer than what it is in")
+        return end
+
+    def _skip(self, header: Header) -> None:
+        end = self._end_of(header)
+        if end is None:
+            raise OddError(f"an element {header.kind:x} of unknown size")
+        self._at = end - self._base
+
+    def _take_child(self, header: Header, blocks: Blocks) -> int:
+        """An element in a cluster; returns as `_take_element`."""
+        end = self._end_of(header)
+        if end is None or end - self._base - header.begin > MAX_ELEMENT_BYTES:
+            raise OddError(f"an element {header.kind:x} of absurd size")
+        after = end - self._base
+        if after > len(self._data):
+            return after - len(self._data)
+        if header.kind == ebml.TIMESTAMP:
+            if self._time is not None:
+                raise OddError("a cluster has two times")
+            self._time = read_number(self._data[header.begin : after])
+            if self._time > _MAX_TIME:
+                raise OddError("a cluster's time is absurd")
+        elif header.kind == ebml.SIMPLE_BLOCK:
+            self._take_block(header.begin, after, blocks)
+        elif header.kind == ebml.BLOCK_GROUP:
+            self._take_group(header.begin, after, blocks)
+        self._at = after
+        return 0
+
+    def _take_block(self, begin: int, after: int, blocks: Blocks) -> None:
+        if self._time is None:
+            raise OddError("a block comes before its cluster's time")
+        if after <= begin + _START_BYTES:
+            raise OddError("a block without a byte")
+        track, time, flag = _START.unpack_from(self._data, begin)
+        blocks.begins.append(self._base + begin)
+        blocks.tracks.append(track)
+        blocks.times.append(self._time + time)
+        blocks.flags.append(flag)
+        blocks.payloads.append(self._data[begin + _START_BYTES : after])
+
+    def _take_group(self, at: int, after: int, blocks: Blocks) -> None:
+        """A block with what is said of it around it."""
+        found: dict[int, Header] = {}
+        while at < after:
+            header = read_header(self._data, at)
+            if header is None or header.size is None or header.begin + header.size > after:
+                raise OddError("a group is longer than its cluster")
+            if header.kind not in _SILENT:
+                if header.kind in found and header.kind != ebml.REFERENCE:
+                    raise OddError("a group says something twice")
+                found[header.kind] = header
+            at = header.begin + header.size
+        block, length = found.pop(ebml.BLOCK, None), found.pop(ebml.DURATION, None)
+        depends = found.pop(ebml.REFERENCE, None) is not None
+        trimmed = found.pop(ebml.DISCARD_PADDING, None) is not None
+        if block is None or found:
+            raise OddError("a group has something of its own")
+        self._take_block(block.begin, block.begin + (block.size or 0), blocks)
+        blocks.flags[-1] = blocks.flags[-1] & ~_KEY | (0 if depends else _KEY)
+        if trimmed and length is None:
+            blocks.trimmed.append(len(blocks.payloads) - 1)
+        if length is not None:
+            content = self._data[length.begin : length.begin + (length.size or 0)]
+            blocks.durations[len(blocks.payloads) - 1] = min(read_number(content), _MAX_TIME)

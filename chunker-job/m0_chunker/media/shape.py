@@ -35,10 +35,10 @@ class StreamShape:
 
     def rescale(self, times: Sequence[int]) -> list[int]:
         """The stream's ticks as the chunk's, to the nearest."""
-        factor = self.base * self.timescale
-        over, under = factor.numerator, factor.denominator
-        if under == 1:
-            return list(times) if over == 1 else [time * over for time in times]
+        over, under = self.base.numerator * self.timescale, self.base.denominator
+        if not over % under:
+            factor = over // under
+            return list(times) if factor == 1 else [time * factor for time in times]
         return [(2 * time * over + under) // (2 * under) for time in times]
 
 

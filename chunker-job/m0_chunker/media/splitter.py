@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, pairwise
-from math import ceil
 
 from m0_contract.errors import ErrorCode
 
 from m0_chunker.chunk import Chunk
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.certificate import ChunkFacts
+from m0_chunker.media.clock import Clock
 from m0_chunker.media.feed import Packet, PacketFeed
 from m0_chunker.media.router import SKEW_S, Router
 from m0_chunker.media.shape import shape_of, usual_duration
@@ -80,6 +80,7 @@ class Splitter:
         templates = self._feed.templates
         self._reference = self._feed.reference
         self._bases = [Fraction(template.time_base) for template in templates]
+        self._clock = Clock.of(self._feed.start, self._base)
         self.delivered = [0] * len(templates)
         self._normalise = list(map(self._feed.normalise, range(len(templates))))
         self._shapes = [shape_of(template) for template in templates]
@@ -151,12 +152,15 @@ class Splitter:
             began = True
         # An overlap may reach over the next chunk, and end where yet another one begins.
         for writer, following in pairwise(self._open):
-            reach = following.start + self._plan.overlap - self._plan.tolerance
-            if writer.end is None and self._time(key_frame) >= reach:
+            if writer.end is None and key_frame.pts >= self._reach(following.start):
                 writer.end = self._time(key_frame)
         # When is written what, and so each chunk's layout, must not depend on the chunks before:
         # they are not there in a run that goes on from one.
         return began or key_frame.dts >= self._enough_tick
+
+    def _reach(self, boundary: Fraction) -> int:
+        """The first tick at which the chunk before `boundary` may end."""
+        return self._clock.first_from(boundary + self._plan.overlap - self._plan.tolerance)
 
     def _look_for_resumption(self, key_frame: Packet, wanted: int) -> bool:
         """What an earlier attempt has done ends at a key frame of this very time: at this one?"""
@@ -182,13 +186,12 @@ class Splitter:
             )
         )
         self._router.begin(start)
-        plan, origin = self._plan, self._feed.start
-        self._due = plan.next_nominal(start)
-        self._due_tick = ceil((self._due - plan.tolerance + origin) / self._base)
-        self._enough_tick = ceil((origin + start + plan.shortest) / self._base)
+        self._due = self._plan.next_nominal(start)
+        self._due_tick = self._clock.first_from(self._due - self._plan.tolerance)
+        self._enough_tick = self._clock.first_from(start + self._plan.shortest)
 
     def _time(self, packet: Packet) -> Fraction:
-        return Fraction(packet.pts * self._base - self._feed.start)
+        return self._clock.time(packet.pts)
 
     def _share_reference(self, packet: Packet) -> None:
         for writer, following in pairwise(self._open):
@@ -202,16 +205,12 @@ class Splitter:
         if to_the_end or self._newest is not None:
             self._router.route(
                 self._open,
-                None if to_the_end else self._horizon(),
+                # No key frame still to come can be shown before what is decoded now.
+                None if to_the_end or self._newest is None else self._newest.dts,
                 resumed=self._open[0].chunk_id == self._done + 1,
             )
         for writer in self._open:
             writer.write()
-
-    def _horizon(self) -> Fraction:
-        """No key frame still to come can be shown before what is decoded now; seconds."""
-        assert self._newest is not None  # noqa: S101 - the callers have looked
-        return Fraction(self._newest.dts * self._base)
 
     def _is_complete(self) -> bool:
         """Whether the oldest open chunk is sure to be one, and nothing can come for it any more."""
@@ -220,8 +219,9 @@ class Splitter:
             return False
         if len(self._open) == 2 and self._newest.dts < self._enough_tick:
             return False
-        end = oldest.end + self._feed.start
-        return self._horizon() > end + SKEW_S or self._router.has_passed(end)
+        if self._newest.dts > self._clock.last_until(oldest.end + SKEW_S):
+            return True
+        return self._router.has_passed(oldest.end)
 
     def _finish(self, end: Fraction | None = None) -> tuple[Chunk, ChunkFacts]:
         """Close the oldest open chunk; at `end` if it goes on to the film's."""

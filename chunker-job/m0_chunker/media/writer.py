@@ -12,6 +12,7 @@ from m0_contract.errors import Stage
 
 from m0_chunker.errors import from_os_error
 from m0_chunker.media.certificate import ChunkFacts
+from m0_chunker.media.clock import Clock
 from m0_chunker.media.mp4.build import ChunkTrack
 from m0_chunker.media.mp4.runs import Runs
 from m0_chunker.media.mp4.template import without_priming
@@ -249,7 +250,8 @@ class ChunkWriter:
         gap = max(map(sub, [*samples.dts[1:], *after], samples.dts))
         key = samples.pts[0]
         leading = sum(pts < key for pts in samples.pts[1:REORDER]) if self.chunk_id > 1 else 0
-        return float(gap * shape.base), leading
+        over, under = shape.base.as_integer_ratio()
+        return gap * over / under, leading
 
     def _describe(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:
         assert shape.template is not None  # noqa: S101 - it has packets
@@ -270,9 +272,9 @@ class ChunkWriter:
             run_counts=list(counts),
             run_places=samples.run_places,
             run_descriptions=None,
-            begin=float((origin + self.start) * shape.timescale - dts[0]),
+            begin=Clock.of(origin, Fraction(1, shape.timescale)).ticks_between(dts[0], self.start),
             hidden=min(pts[:REORDER]) - dts[0] + (shape.priming if first else 0),
-            span=float(samples.end * shape.base - origin - self.start),
+            span=Clock.of(origin, shape.base).seconds_between(self.start, samples.end),
         )
 
     def _describe_pcm(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:

@@ -283,7 +283,7 @@ def test_each_packet_goes_where_the_pictures_of_its_time_are(steps, lengths, ove
         for writer, end in zip(opened, ends, strict=False):
             if horizon is None or end <= horizon:
                 writer.end = end
-        router.route(opened, None if horizon is None else Fraction(horizon), resumed=False)
+        router.route(opened, horizon, resumed=False)
     for n, writer in enumerate(writers):
         first = -1 if n == 0 else writer.start
         after = ends[n] if n < len(ends) else 10**9

@@ -6,6 +6,8 @@ object for a block and looks at its first bytes only.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import repeat
+from operator import add
 from struct import Struct
 
 from m0_chunker.media.mkv import ebml
@@ -21,6 +23,9 @@ _KEY, _LACED = 0x80, 0x06
 _MAX_TIME = 2**48
 _START = Struct(">BhB")
 """A block's first bytes: track, time after its cluster's, flags."""
+
+_ONE, _TWO, _THREE = Struct(">xBBhB"), Struct(">BHBhB"), Struct(">xBHBhB")
+"""The same after an id and a size of one, two, three bytes."""
 
 _START_BYTES = _START.size
 _SIMPLE = ebml.SIMPLE_BLOCK
@@ -71,7 +76,7 @@ class Blocks:
         """Raises: OddError: there is one of an unusual kind."""
         if any(flag & _LACED for flag in set(self.flags)):
             raise OddError("several packets share a block")
-        if min(self.tracks) <= 0x80:  # noqa: PLR2004 - numbers of one byte begin with a bit
+        if min(self.tracks) <= 0x80:
             raise OddError("a track's number is of an unusual length")
         if min(self.times) < 0:
             raise OddError("a block's time is before zero")
@@ -144,41 +149,44 @@ class BlockReader:
 
     def _take_usual(self, blocks: Blocks, cluster_time: int) -> None:
         """The tight loop: simple blocks of at most 2 MB that lie whole in the data."""
-        data, at, base, unpack = self._data, self._at, self._base, _START.unpack_from
+        data, at, base = self._data, self._at, self._base
         limit = len(data)
         if self._cluster_end is not None:
             limit = min(limit, self._cluster_end - base)
         begins: list[int] = []
-        ends: list[int] = []
-        tracks, times, flags = blocks.tracks, blocks.times, blocks.flags
+        times: list[int] = []
+        tracks, flags, payloads = blocks.tracks, blocks.flags, blocks.payloads
+        one, two, three = _ONE.unpack_from, _TWO.unpack_from, _THREE.unpack_from
         safe = limit - ebml.HEADER_BYTES
-        while at < safe and data[at] == _SIMPLE:
-            size = data[at + 1]
-            if size >= 0x80:
-                begin = at + 2
-                after = begin + size - 0x80
-            elif size >= 0x40:
-                begin = at + 3
-                after = begin + ((size - 0x40) << 8 | data[at + 2])
-            elif size >= 0x20:
-                begin = at + 4
-                after = begin + ((size - 0x20) << 16 | data[at + 2] << 8 | data[at + 3])
+        while at < safe:
+            # Most blocks have two bytes of size: then one look is enough.
+            kind, size, track, time, flag = two(data, at)
+            if kind != _SIMPLE:
+                break
+            if 0x4000 <= size < 0x8000:
+                begin = at + 7
+                after = at + 3 + size - 0x4000
+            elif size >= 0x8000:
+                size, track, time, flag = one(data, at)
+                begin = at + 6
+                after = at + 2 + size - 0x80
+            elif size >= 0x2000:
+                high, low, track, time, flag = three(data, at)
+                begin = at + 8
+                after = at + 4 + ((high - 0x20) << 16 | low)
             else:
                 break
-            if after > limit or after <= begin + _START_BYTES:
+            if after > limit or after <= begin:
                 break
-            track, time, flag = unpack(data, begin)
-            tracks.append(track)
-            times.append(cluster_time + time)
-            flags.append(flag)
             begins.append(begin)
-            ends.append(after)
+            tracks.append(track)
+            times.append(time)
+            flags.append(flag)
+            payloads.append(data[begin:after])
             at = after
         self._at = at
-        blocks.begins += [base + begin for begin in begins]
-        blocks.payloads += [
-            data[begin + _START_BYTES : after] for begin, after in zip(begins, ends, strict=True)
-        ]
+        blocks.begins += map(add, begins, repeat(base - _START.size))
+        blocks.times += map(add, times, repeat(cluster_time))
 
     def _take_element(self, blocks: Blocks) -> int:
         """Whatever else comes next.

@@ -39,16 +39,16 @@ def read_header(data: bytes, at: int) -> Header | None:
         OddError: it is none.
     """
     left = len(data) - at
-    if left < 2:  # noqa: PLR2004 - an id and a size
+    if left < 2:
         return None
     width = 9 - data[at].bit_length()
-    if width > 4:  # noqa: PLR2004 - the longest id
+    if width > 4:
         raise OddError("no element begins here")
     if left <= width:
         return None
     begin = at + width
     size_width = 9 - data[begin].bit_length()
-    if size_width > 8:  # noqa: PLR2004 - the longest size
+    if size_width > 8:
         raise OddError("an element's size is too long")
     if left < width + size_width:
         return None
@@ -64,6 +64,6 @@ def read_number(content: bytes) -> int:
     Raises:
         OddError: it is too long.
     """
-    if len(content) > 8:  # noqa: PLR2004 - the most that is allowed
+    if len(content) > 8:
         raise OddError("a number is too long")
     return int.from_bytes(content, "big")

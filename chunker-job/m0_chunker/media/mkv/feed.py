@@ -152,9 +152,7 @@ class BlockFeed(CopyFeed):
         if given:
             again = next(islice(self._libav, given - 1, given), None)
             if again is None or not is_same(last, again):
-                raise ChunkerError(
-                    ErrorCode.INTEGRITY, "the film is not what its blocks say it is"
-                )
+                raise ChunkerError(ErrorCode.INTEGRITY, "the film is not what its blocks say it is")
         for number, packet in self._libav:
             yield number, BlockPacket.of(packet)
 
@@ -215,9 +213,7 @@ def learn(given: Sequence[Given], blocks: Blocks, streams: Sequence[Any]) -> dic
     return tracks
 
 
-def _usual_duration(
-    packets: Sequence[Packet], places: dict[int, int], blocks: Blocks
-) -> int:
+def _usual_duration(packets: Sequence[Packet], places: dict[int, int], blocks: Blocks) -> int:
     """Of the last packet whose block doesn't say it, ticks."""
     plain = (each for each in reversed(packets) if places.get(each.pos) not in blocks.durations)
     return next((packet.duration or 0 for packet in plain), 0)
@@ -258,7 +254,7 @@ def is_same(ours: Given, given: Given, *, settled: bool = True) -> bool:
 
 
 def convert(given: Sequence[Given]) -> list[Given]:
-    """libav's packets as those that are made of blocks."""
+    """Packets of libav as those that are made of blocks."""
     described: set[int] = set()
     packets: list[Given] = []
     for number, packet in given:

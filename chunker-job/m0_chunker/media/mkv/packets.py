@@ -3,7 +3,7 @@
 All is done for many blocks at a time, in loops that are not Python's.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from heapq import heappushpop

@@ -108,18 +108,21 @@ class Splitter:
         """The loop that every packet passes; all that can is done for many at a time."""
         reference, delivered, queues = self._reference, self.delivered, self._router.queues
         opened, overlap, unwritten = self._open, bool(self._plan.overlap), 0
-        described = [False] * len(queues)
+        undescribed = set(range(len(queues)))
+        taking, newest = opened[-1].waiting[reference], self._newest
         for number, packet in packets:
             delivered[number] += 1
-            if not described[number]:
-                described[number] = True
+            if undescribed and number in undescribed:
+                undescribed.remove(number)
                 self._describe(number, packet)
             if number == reference:
-                self._newest = packet
-                if packet.is_keyframe and self._consider(packet):
-                    unwritten = BATCH_BYTES
+                newest = packet
+                if packet.is_keyframe:
+                    if self._consider(packet):
+                        unwritten = BATCH_BYTES
+                    taking = opened[-1].waiting[reference]
                 if self._resume_tick is None:
-                    opened[-1].waiting[number].append(packet)
+                    taking.append(packet)
                     if overlap:
                         self._share_reference(packet)
             else:
@@ -127,6 +130,7 @@ class Splitter:
             unwritten += packet.size
             if unwritten >= BATCH_BYTES:
                 unwritten = 0
+                self._newest = newest
                 self._write()
                 while len(opened) > 1 and self._is_complete():
                     yield self._finish()

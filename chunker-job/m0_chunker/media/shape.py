@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from m0_chunker.media.feed import Packet
 from m0_chunker.media.mp4.template import TrackTemplate, borrow_template
+from m0_chunker.media.packets import Packet
 
 FINE_TICKS = 10_000
 """Ticks a second in a chunk, at least."""

@@ -19,7 +19,10 @@ READ_BYTES = 256 * 1024
 MAX_ELEMENT_BYTES = 64 * 2**20
 """The largest element whose content is looked at."""
 
-_KEY, _LACED = 0x80, 0x06
+KEY = 0x80
+"""The flag of a key frame."""
+
+_LACED = 0x06
 _MAX_TIME = 2**48
 _START = Struct(">BhB")
 """A block's first bytes: track, time after its cluster's, flags."""
@@ -47,7 +50,7 @@ class Blocks:
         begins: where each one's content is in the film.
         tracks: the first byte of each one's track number.
         times: in the segment's ticks.
-        flags: 128 is that of a key frame.
+        flags: see `KEY`.
         durations: of those that say it, by their place among these, ticks.
         trimmed: places of those that are shorter than they look, and don't say how long.
         payloads: what they hold.
@@ -239,8 +242,8 @@ class BlockReader:
         if header.size is None:
             return None
         end = self._base + header.begin + header.size
-        bounds = (self._cluster_end, self._segment_end, self._size_bytes)
-        if any(bound is not None and end > bound for bound in bounds):
+        bound = self._cluster_end or self._segment_end or self._size_bytes  # each in the next
+        if end > bound:
             raise OddError(f"an element {header.kind:x} is longer than what it is in")
         return end
 
@@ -301,7 +304,7 @@ class BlockReader:
         if block is None or found:
             raise OddError("a group has something of its own")
         self._take_block(block.begin, block.begin + (block.size or 0), blocks)
-        blocks.flags[-1] = blocks.flags[-1] & ~_KEY | (0 if depends else _KEY)
+        blocks.flags[-1] = blocks.flags[-1] & ~KEY | (0 if depends else KEY)
         if trimmed and length is None:
             blocks.trimmed.append(len(blocks.payloads) - 1)
         if length is not None:

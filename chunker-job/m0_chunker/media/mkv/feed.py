@@ -7,7 +7,6 @@ that is not of the ordinary kind, libav takes over again: it reads what was read
 and goes on after it.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, NoReturn
@@ -15,11 +14,12 @@ from typing import Any, NoReturn
 from m0_contract.errors import ErrorCode
 
 from m0_chunker.errors import ChunkerError
-from m0_chunker.media.feed import CopyFeed, Packet
+from m0_chunker.media.feed import CopyFeed
 from m0_chunker.media.mkv.blocks import BlockReader, Blocks
 from m0_chunker.media.mkv.ebml import OddError
-from m0_chunker.media.mkv.packets import UNKNOWN, BlockPacket, Track, Translator, payload_of
-from m0_chunker.media.normalise import Normalise, choose_normalise
+from m0_chunker.media.mkv.translate import UNKNOWN, Track, Translator
+from m0_chunker.media.normalise import choose_normalise
+from m0_chunker.media.packets import Batch, Numbered, Packet, Packets, batched, make_batch
 from m0_chunker.media.source import Film
 
 PICTURES, SOUNDS = 32, 8
@@ -38,26 +38,6 @@ _MARKS = {"opus": (0, 0xFF), "ac3": (4, 0xC0), "eac3": (4, 0xF0)}
 CODECS = _REORDERED | {"vp8", "vp9", "av1", "aac", *_MARKS}
 """Those whose packets libav leaves as they are, and whose times it finds by these rules."""
 
-Given = tuple[int, Packet]
-
-
-class FirstPacket(BlockPacket):
-    """A track's first packet, of which more is asked: what libav put beside it."""
-
-    source: Any
-
-    def has_sidedata(self, kind: str) -> bool:
-        """As `av.Packet`."""
-        return bool(self.source.has_sidedata(kind))
-
-    def get_sidedata(self, kind: str) -> Any:
-        """As `av.Packet`."""
-        return self.source.get_sidedata(kind)
-
-    def __bytes__(self) -> bytes:
-        """As `av.Packet`."""
-        return self.payload
-
 
 class BlockFeed(CopyFeed):
     """The film's own packets, read without libav where that gives the same.
@@ -74,20 +54,18 @@ class BlockFeed(CopyFeed):
         """
         super().__init__(film)
         self._libav = super().packets()
-        self._ahead: list[Given] = []
+        self._ahead: list[Numbered] = []
         self._position = 0
-        self._batches: Iterator[Sequence[Given]] = iter(())
+        self._rest: Iterator[Batch] = iter(())
         self.by_blocks = is_suitable(film) and self._look_ahead() and self._agree()
 
-    def packets(self) -> Iterator[Given]:
-        """See `PacketFeed`."""
-        if self.by_blocks:
-            return chain.from_iterable(self._by_blocks())
+    def packets(self) -> Iterator[Numbered]:
+        """Libav's."""
         return chain(self._ahead, self._libav)
 
-    def normalise(self, number: int) -> Normalise | None:
+    def batches(self) -> Iterator[Batch]:
         """See `PacketFeed`."""
-        return payload_of if self.by_blocks else super().normalise(number)
+        return self._by_blocks() if self.by_blocks else super().batches()
 
     def _look_ahead(self) -> bool:
         """Have libav give packets until each track was seen at work."""
@@ -109,41 +87,43 @@ class BlockFeed(CopyFeed):
 
     def _agree(self) -> bool:
         """Whether the blocks say what libav has said; then reading can go on behind that."""
-        file = self._film.file
+        file, ahead = self._film.file, self._ahead
         self._position = file.tell()  # libav, should it read on, believes to be there
         try:
             batches = BlockReader(file, file.size_bytes).batches()
-            blocks = read_until(batches, max(packet.pos for _, packet in self._ahead))
-            translator = Translator(learn(self._ahead, blocks, self.templates))
-            packets = translator.packets(blocks)
-            known = len(self._ahead)
-            if not agree(packets, self._ahead):
-                return False
+            blocks = read_until(batches, max(packet.pos for _, packet in ahead))
+            translator = learn(ahead, blocks, self.templates)
+            first = translator.batch(blocks)
         except OddError:
             return False
         finally:
             file.seek(self._position)
-        rest = map(translator.packets, batches)
-        self._batches = chain([convert(self._ahead), packets[known:]], rest)
-        return True
+        for number, packets in enumerate(first.streams):
+            if not agree(packets, [each for of, each in ahead if of == number], UNSETTLED):
+                return False
+        self._rest = chain([first.without(len(ahead))], map(translator.batch, batches))
+        # Between those that libav has given is none that it has not.
+        return sorted(first.order[: len(ahead)]) == sorted(number for number, _ in ahead)
 
-    def _by_blocks(self) -> Iterator[Iterable[Given]]:
-        given, last = -len(self._ahead), self._ahead[-1]
+    def _by_blocks(self) -> Iterator[Batch]:
+        given, last = 0, make_batch(self._ahead, self.normalise())
         self._ahead = []
+        yield last
         try:
-            for packets in self._batches:
-                if packets:
-                    yield packets
-                    given, last = given + len(packets), packets[-1]
+            for batch in self._rest:
+                if batch:
+                    yield batch
+                    given += len(batch)
+                    last = batch
         except OddError:
-            yield self._by_libav(given, last)
+            yield from self._by_libav(given, last)
 
-    def _by_libav(self, given: int, last: Given) -> Iterator[Given]:
+    def _by_libav(self, given: int, last: Batch) -> Iterator[Batch]:
         """What comes after the first `given` packets that libav was not asked for yet.
 
         Args:
             given: how many.
-            last: the last of them.
+            last: what ends with the last of them.
 
         Raises:
             ChunkerError: INTEGRITY: libav does not know that one. SOURCE_*.
@@ -151,10 +131,13 @@ class BlockFeed(CopyFeed):
         self._film.file.seek(self._position)
         if given:
             again = next(islice(self._libav, given - 1, given), None)
-            if again is None or not is_same(last, again):
+            number = last.order[-1]
+            end = last.streams[number].part(
+                len(last.streams[number]) - 1, len(last.streams[number])
+            )
+            if again is None or again[0] != number or not agree(end, [again[1]]):
                 raise ChunkerError(ErrorCode.INTEGRITY, "the film is not what its blocks say it is")
-        for number, packet in self._libav:
-            yield number, BlockPacket.of(packet)
+        yield from batched(self._libav, self.normalise)
 
 
 def is_suitable(film: Film) -> bool:
@@ -178,8 +161,8 @@ def read_until(batches: Iterable[Blocks], position: int) -> Blocks:
     raise OddError("libav has found more blocks")
 
 
-def learn(given: Sequence[Given], blocks: Blocks, streams: Sequence[Any]) -> dict[int, Track]:
-    """How libav's packets come from blocks, by the first byte of their track's number.
+def learn(given: Sequence[Numbered], blocks: Blocks, streams: Sequence[Any]) -> Translator:
+    """How libav's packets come from blocks.
 
     Args:
         given: a film's first packets.
@@ -190,27 +173,30 @@ def learn(given: Sequence[Given], blocks: Blocks, streams: Sequence[Any]) -> dic
         OddError: in no way that is known here.
     """
     places = {begin: at for at, begin in enumerate(blocks.begins)}
-    tracks: dict[int, Track] = {}
+    numbers: dict[int, int] = {}
+    tracks: list[Track] = []
     for number, stream in enumerate(streams):
         own = [packet for of, packet in given if of == number]
         at, name = places.get(own[0].pos), stream.codec_context.codec.canonical_name
-        if at is None or blocks.tracks[at] in tracks:
+        if at is None or blocks.tracks[at] in numbers:
             raise OddError("libav has found other blocks")
         is_video = stream.type == "video"
         depth = stream.codec_context.reorder_depth if is_video else 0
         if depth and name not in _REORDERED:
             raise OddError("its decoding times are found in another way")
         mark = _MARKS.get(name)
-        tracks[blocks.tracks[at]] = Track(
-            number,
-            shift=blocks.times[at] - own[0].pts,
-            duration=_usual_duration(own, places, blocks),
-            latest=[UNKNOWN] * depth,
-            mark=mark,
-            marks=set() if mark is None else {bytes(each)[mark[0]] & mark[1] for each in own},
-            ordered=is_video and not depth,
+        numbers[blocks.tracks[at]] = number
+        tracks.append(
+            Track(
+                shift=blocks.times[at] - own[0].pts,
+                duration=_usual_duration(own, places, blocks),
+                latest=[UNKNOWN] * depth,
+                mark=mark,
+                marks=set() if mark is None else {bytes(each)[mark[0]] & mark[1] for each in own},
+                ordered=is_video and not depth,
+            )
         )
-    return tracks
+    return Translator(numbers, tracks)
 
 
 def _usual_duration(packets: Sequence[Packet], places: dict[int, int], blocks: Blocks) -> int:
@@ -219,53 +205,24 @@ def _usual_duration(packets: Sequence[Packet], places: dict[int, int], blocks: B
     return next((packet.duration or 0 for packet in plain), 0)
 
 
-def agree(ours: Sequence[Given], given: Sequence[Given]) -> bool:
-    """Whether packets made of blocks are libav's first ones, whose order may be another.
-
-    It may be that a track's very first ones have other durations and decoding times: libav
-    has not seen enough of the track then.
-    """
-    seen: Counter[int] = Counter()
-    in_order = sorted(given, key=lambda each: each[1].pos)
-    for mine, theirs in zip(ours, in_order, strict=False):
-        seen[mine[0]] += 1
-        if not is_same(mine, theirs, settled=seen[mine[0]] > UNSETTLED):
-            return False
-    return len(ours) >= len(given)
-
-
-def is_same(ours: Given, given: Given, *, settled: bool = True) -> bool:
-    """Whether a packet made of a block is libav's.
+def agree(ours: Packets, given: Sequence[Packet], unsettled: int = 0) -> bool:
+    """Whether packets made of blocks begin with libav's, of one stream.
 
     Args:
-        ours: with its stream's number.
-        given: likewise.
-        settled: whether durations and decoding times must be the same, too.
+        ours: at least as many.
+        given: libav's.
+        unsettled: so many first ones may have other decoding times and durations: libav has
+            not seen enough of the track then, and its own are taken.
     """
-    (number, mine), (other, packet) = ours, given
+    theirs, count = Packets.of(given), len(given)
+    times = zip(ours.dts[:count], theirs.dts, strict=False)
     return (
-        number == other
-        and mine.payload == bytes(packet)
-        and mine.pts == packet.pts
-        and bool(mine.is_keyframe) == packet.is_keyframe
-        and (not settled or mine.dts in {packet.dts, UNKNOWN})
-        and (not settled or mine.duration == (packet.duration or 0))
+        [bytes(packet) for packet in given] == ours.payloads[:count]
+        and theirs.pts == ours.pts[:count]
+        and theirs.keys == list(map(bool, ours.keys[:count]))
+        and theirs.durations[unsettled:] == ours.durations[unsettled:count]
+        and all(mine in {dts, UNKNOWN} for mine, dts in list(times)[unsettled:])
     )
-
-
-def convert(given: Sequence[Given]) -> list[Given]:
-    """Packets of libav as those that are made of blocks."""
-    described: set[int] = set()
-    packets: list[Given] = []
-    for number, packet in given:
-        if number in described:
-            packets.append((number, BlockPacket.of(packet)))
-        else:
-            described.add(number)
-            first = FirstPacket(*BlockPacket.of(packet))
-            first.source = packet
-            packets.append((number, first))
-    return packets
 
 
 def _fail(error: ChunkerError) -> Iterator[NoReturn]:

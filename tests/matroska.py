@@ -7,7 +7,8 @@ from pathlib import Path
 
 EBML, SEGMENT, CLUSTER, TIMESTAMP = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0xE7
 SIMPLE_BLOCK, BLOCK_GROUP, BLOCK, DURATION, REFERENCE = 0xA3, 0xA0, 0xA1, 0x9B, 0xFB
-VOID, CRC, CUES, SEEK_HEAD, TAGS = 0xEC, 0xBF, 0x1C53BB6B, 0x114D9B74, 0x1254C367
+VOID, CRC, TRACKS = 0xEC, 0xBF, 0x1654AE6B
+CUES, SEEK_HEAD, TAGS = 0x1C53BB6B, 0x114D9B74, 0x1254C367
 MASTERS = frozenset({SEGMENT, CLUSTER, BLOCK_GROUP})
 UNKNOWN = b"\x01" + b"\xff" * 7
 
@@ -68,7 +69,9 @@ def rewrite(film: Path, path: Path, change: Change, *, live: bool = False) -> Pa
         live: no size is known: of the segment, nor of a cluster.
     """
     head, segment = parse(film.read_bytes())
-    others = [each for each in segment.children if each.kind not in {CLUSTER, CUES, SEEK_HEAD, TAGS, VOID}]
+    others = [
+        each for each in segment.children if each.kind not in {CLUSTER, CUES, SEEK_HEAD, TAGS, VOID}
+    ]
     clusters = change([each for each in segment.children if each.kind == CLUSTER])
     if live:
         clusters = [replace(each, unknown_size=each.kind == CLUSTER) for each in clusters]

@@ -104,10 +104,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.order)
 
-    def key_frames(self, number: int) -> list[int]:
-        """Where among them are key frames of a stream."""
+    def key_frames(self, number: int) -> tuple[list[int], list[int]]:
+        """Where key frames of a stream are, among all packets and among the stream's."""
+        keys = self.streams[number].keys
         places = compress(range(len(self.order)), map(number.__eq__, self.order))
-        return list(compress(places, self.streams[number].keys))
+        return list(compress(places, keys)), list(compress(range(len(keys)), keys))
 
     def without(self, count: int) -> "Batch":
         """Those after the first `count`."""
@@ -140,17 +141,21 @@ def make_batch(given: Sequence[Numbered], normalise: Sequence[Normalise | None])
 def batched(
     given: Iterable[Numbered], normalise: Callable[[], Sequence[Normalise | None]]
 ) -> Iterator[Batch]:
-    """Libav's packets, some at a time; those before a failure are given before it.
+    """What libav gives, some at a time; what comes before a failure is given before it.
 
     Args:
         given: its packets.
         normalise: how each stream's payloads are changed; asked when there is a packet.
     """
     waiting: list[Numbered] = []
+    known: set[int] = set()
     try:
-        for each in given:
-            waiting.append(each)
-            if len(waiting) == BATCH_PACKETS:
+        for number, packet in given:
+            waiting.append((number, packet))
+            # A stream is described by its first packet, and as libav knows it then: nothing
+            # more may be read before.
+            if len(waiting) == BATCH_PACKETS or number not in known:
+                known.add(number)
                 yield make_batch(waiting, normalise())
                 waiting = []
     except Exception:

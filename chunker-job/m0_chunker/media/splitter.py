@@ -108,22 +108,24 @@ class Splitter:
 
     def _split(self, batches: Iterable[Batch]) -> Iterator[tuple[Chunk, ChunkFacts]]:
         """The loop that all packets pass, as many at a time as go the same way."""
-        unwritten, ends = 0, [0]
+        unwritten = 0
         for batch in batches:
             self._look_at(batch)
-            count = len(batch)
+            count, reference = len(batch), batch.streams[self._reference]
             ends = list(accumulate(batch.sizes, initial=0))
-            keys = [*batch.key_frames(self._reference), count]
-            places = [0] * len(batch.streams)
+            places, keys = batch.key_frames(self._reference)
+            taken = [0] * len(batch.streams)
             at = seen = 0
             while at < count:
-                full = bisect_left(ends, ends[at] + BATCH_BYTES - unwritten, at + 1)
-                if at == keys[seen]:
+                while seen < len(keys) and not self._matters(reference, keys[seen]):
                     seen += 1
-                    if self._consider(batch.streams[self._reference], places[self._reference]):
-                        unwritten, full = BATCH_BYTES, at + 1
-                after = min(full, keys[seen])
-                self._take(batch, at, after, places)
+                after = bisect_left(ends, ends[at] + BATCH_BYTES - unwritten, at + 1)
+                if seen < len(keys) and at == places[seen]:
+                    if self._consider(reference, keys[seen]):
+                        unwritten, after = BATCH_BYTES, at + 1
+                    seen += 1
+                after = min([after, count, *places[seen : seen + 1]])
+                self._take(batch, at, after, taken)
                 unwritten += ends[after] - ends[at]
                 at = after
                 if unwritten >= BATCH_BYTES:
@@ -131,6 +133,15 @@ class Splitter:
                     self._write()
                     while len(self._open) > 1 and self._is_complete():
                         yield self._finish()
+
+    def _matters(self, packets: Packets, at: int) -> bool:
+        """Whether a key frame may have to do with a boundary, by the reference's packets."""
+        return (
+            packets.pts[at] >= self._due_tick
+            or packets.dts[at] >= self._enough_tick
+            or self._resume_tick is not None
+            or bool(self._plan.overlap)
+        )
 
     def _look_at(self, batch: Batch) -> None:
         """Count what comes, and describe streams of which nothing came before."""
@@ -142,19 +153,19 @@ class Splitter:
             self._undescribed.remove(number)
             self._describe(number, batch.examples[number])
 
-    def _take(self, batch: Batch, at: int, after: int, places: list[int]) -> None:
+    def _take(self, batch: Batch, at: int, after: int, taken: list[int]) -> None:
         """Put packets `at` to `after` where they wait to be written, or to find their chunk.
 
         Args:
             batch: which they are in.
-            at: the first; if one but the first is a key frame, it is not the reference's.
+            at: the first; none but it is a key frame that matters.
             after: the one after the last.
-            places: how many of each stream were taken before; they are counted on.
+            taken: how many of each stream were before; they are counted on.
         """
         order = batch.order[at:after]
         for number, packets in enumerate(batch.streams):
-            first = places[number]
-            last = places[number] = first + order.count(number)
+            first = taken[number]
+            last = taken[number] = first + order.count(number)
             if first == last:
                 continue
             if number != self._reference:

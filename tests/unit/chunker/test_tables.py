@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from cutting import cut_film
@@ -23,6 +22,7 @@ from m0_chunker.media.mp4.template import TrackTemplate
 from m0_chunker.media.mp4.track import Steps, TrackIndex
 from m0_chunker.media.mp4.verify import read_written
 from m0_chunker.media.normalise import lengths_for_start_codes, without_adts
+from m0_chunker.media.packets import Packets, make_batch
 from m0_chunker.media.router import Router
 from m0_chunker.media.spool import Spooling
 
@@ -249,7 +249,7 @@ class Writer:
     chunk_id: int
     start: int
     end: Fraction | None = None
-    waiting: list[list[Any]] = field(default_factory=lambda: [[], []])
+    waiting: list[Packets] = field(default_factory=lambda: [Packets(), Packets()])
     shared: list[int] = field(default_factory=lambda: [0, 0])
 
 
@@ -269,12 +269,14 @@ def test_each_packet_goes_where_the_pictures_of_its_time_are(steps, lengths, ove
     router = Router(streams, 0, Fraction(0))
     writers = [Writer(n, start) for n, start in enumerate(starts, 1)]
     opened: list[Writer] = []
-    packets = [SimpleNamespace(pts=time, size=1) for time in times]
+    packets = [
+        (1, SimpleNamespace(pts=t, dts=t, size=1, duration=1, is_keyframe=True)) for t in times
+    ]
     horizons = sorted(batches)
     left = list(packets)
     for horizon in [*horizons, None]:
         come = len(left) if horizon is None else max(len(left) // 2, 0)
-        router.queues[1].extend(left[:come])
+        router.queues[1].extend(make_batch(left[:come], [None, None]).streams[1])
         left = left[come:]
         for writer in writers[len(opened) :]:
             if horizon is None or writer.start <= horizon:
@@ -287,7 +289,7 @@ def test_each_packet_goes_where_the_pictures_of_its_time_are(steps, lengths, ove
     for n, writer in enumerate(writers):
         first = -1 if n == 0 else writer.start
         after = ends[n] if n < len(ends) else 10**9
-        assert [p.pts for p in writer.waiting[1]] == [t for t in times if first <= t < after]
+        assert writer.waiting[1].pts == [t for t in times if first <= t < after]
         before = ends[n - 1] if n else -1
         assert writer.shared[1] == sum(first <= t < before for t in times)
 

@@ -5,25 +5,23 @@ object for a block and looks at its first bytes only.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import repeat
 from operator import add
 from struct import Struct
 
 from m0_chunker.media.mkv import ebml
 from m0_chunker.media.mkv.ebml import Header, OddError, read_header, read_number
+from m0_chunker.media.mkv.parts import KEY, MAX_TIME, Blocks, read_group, read_tracks
 from m0_chunker.media.mp4.boxes import Readable
 
 READ_BYTES = 256 * 1024
 
-MAX_ELEMENT_BYTES = 64 * 2**20
+MAX_ELEMENT_BYTES = 16 * 2**20
 """The largest element whose content is looked at."""
 
-KEY = 0x80
-"""The flag of a key frame."""
+MAX_AROUND = 1000
+"""Elements around the blocks that were read at a time, at most, and eight for each block."""
 
-_LACED = 0x06
-_MAX_TIME = 2**48
 _START = Struct(">BhB")
 """A block's first bytes: track, time after its cluster's, flags."""
 
@@ -35,54 +33,7 @@ _SIMPLE = ebml.SIMPLE_BLOCK
 _CHILDREN = frozenset(
     {ebml.TIMESTAMP, ebml.SIMPLE_BLOCK, ebml.BLOCK_GROUP, ebml.POSITION, ebml.PREVIOUS_SIZE}
 )
-_BESIDE = frozenset(
-    {ebml.SEEK_HEAD, ebml.CUES, ebml.TAGS, ebml.CHAPTERS, ebml.ATTACHMENTS}
-)  # of clusters
-_SILENT = frozenset({ebml.PRIORITY, ebml.VOID, ebml.CRC})
-"""What a group may hold that libav's packets do not show."""
-
-
-@dataclass(slots=True)
-class Blocks:
-    """Some consecutive blocks.
-
-    Attributes:
-        begins: where each one's content is in the film.
-        tracks: the first byte of each one's track number.
-        times: in the segment's ticks.
-        flags: see `KEY`.
-        durations: of those that say it, by their place among these, ticks.
-        trimmed: places of those that are shorter than they look, and don't say how long.
-        payloads: what they hold.
-    """
-
-    begins: list[int] = field(default_factory=list)
-    tracks: list[int] = field(default_factory=list)
-    times: list[int] = field(default_factory=list)
-    flags: list[int] = field(default_factory=list)
-    durations: dict[int, int] = field(default_factory=dict)
-    trimmed: list[int] = field(default_factory=list)
-    payloads: list[bytes] = field(default_factory=list)
-
-    def extend(self, others: "Blocks") -> None:
-        """Take those in that come after these."""
-        known = len(self.payloads)
-        self.durations |= {known + at: length for at, length in others.durations.items()}
-        self.trimmed += [known + at for at in others.trimmed]
-        self.begins += others.begins
-        self.tracks += others.tracks
-        self.times += others.times
-        self.flags += others.flags
-        self.payloads += others.payloads
-
-    def check(self) -> None:
-        """Raises: OddError: there is one of an unusual kind."""
-        if any(flag & _LACED for flag in set(self.flags)):
-            raise OddError("several packets share a block")
-        if min(self.tracks) <= 0x80:
-            raise OddError("a track's number is of an unusual length")
-        if min(self.times) < 0:
-            raise OddError("a block's time is before zero")
+_BESIDE = frozenset({ebml.SEEK_HEAD, ebml.CUES, ebml.TAGS, ebml.CHAPTERS, ebml.ATTACHMENTS})
 
 
 class BlockReader:
@@ -99,6 +50,7 @@ class BlockReader:
         self._cluster_end: int | None = None
         self._in_segment = self._in_cluster = self._begun = False
         self._time: int | None = None
+        self._tracks: set[int] = set()
 
     def batches(self) -> Iterator[Blocks]:
         """As many at a time as are read at a time; none empty.
@@ -112,7 +64,7 @@ class BlockReader:
             blocks = Blocks()
             missing = self._scan(blocks)
             if blocks.payloads:
-                blocks.check()
+                blocks.check(self._tracks)
                 yield blocks
 
     def _read_on(self, missing: int) -> None:
@@ -136,6 +88,7 @@ class BlockReader:
         Returns:
             How many more bytes are needed at least; 0 at the film's end.
         """
+        around = 0
         while True:
             if self._in_cluster and self._time is not None:
                 self._take_usual(blocks, self._time)
@@ -149,6 +102,9 @@ class BlockReader:
             missing = self._take_element(blocks)
             if missing:
                 return missing
+            around += 1
+            if around > MAX_AROUND + 8 * len(blocks.payloads):
+                raise OddError("there is more around its blocks than in them")
 
     def _take_usual(self, blocks: Blocks, cluster_time: int) -> None:
         """The tight loop: simple blocks of at most 2 MB that lie whole in the data."""
@@ -206,8 +162,19 @@ class BlockReader:
             self._skip(header)
         elif self._in_cluster and header.kind in _CHILDREN:
             return self._take_child(header, blocks)
+        elif header.kind == ebml.TRACKS and self._in_segment and not self._begun:
+            return self._take_tracks(header)
         else:
             self._take_outer(header)
+        return 0
+
+    def _take_tracks(self, header: Header) -> int:
+        """The tracks' numbers; returns as `_take_element`."""
+        after = self._bounded_end_of(header)
+        if after > len(self._data):
+            return after - len(self._data)
+        self._tracks = read_tracks(self._data, header.begin, after)
+        self._at = after
         return 0
 
     def _take_outer(self, header: Header) -> None:
@@ -231,7 +198,7 @@ class BlockReader:
         """Whether this may be skipped here."""
         if not self._in_segment:
             return kind == ebml.EBML
-        return kind in _BESIDE or (kind in {ebml.INFO, ebml.TRACKS} and not self._begun)
+        return kind in _BESIDE or (kind == ebml.INFO and not self._begun)
 
     def _end_of(self, header: Header) -> int | None:
         """Where an element's content ends in the film; None: that is not known.
@@ -253,19 +220,23 @@ class BlockReader:
             raise OddError(f"an element {header.kind:x} of unknown size")
         self._at = end - self._base
 
+    def _bounded_end_of(self, header: Header) -> int:
+        """Where in the data an element ends whose content is looked at."""
+        end = self._end_of(header)
+        if end is None or (header.size or 0) > MAX_ELEMENT_BYTES:
+            raise OddError(f"an element {header.kind:x} of absurd size")
+        return end - self._base
+
     def _take_child(self, header: Header, blocks: Blocks) -> int:
         """An element in a cluster; returns as `_take_element`."""
-        end = self._end_of(header)
-        if end is None or end - self._base - header.begin > MAX_ELEMENT_BYTES:
-            raise OddError(f"an element {header.kind:x} of absurd size")
-        after = end - self._base
+        after = self._bounded_end_of(header)
         if after > len(self._data):
             return after - len(self._data)
         if header.kind == ebml.TIMESTAMP:
             if self._time is not None:
                 raise OddError("a cluster has two times")
             self._time = read_number(self._data[header.begin : after])
-            if self._time > _MAX_TIME:
+            if self._time > MAX_TIME:
                 raise OddError("a cluster's time is absurd")
         elif header.kind == ebml.SIMPLE_BLOCK:
             self._take_block(header.begin, after, blocks)
@@ -286,27 +257,12 @@ class BlockReader:
         blocks.flags.append(flag)
         blocks.payloads.append(self._data[begin + _START_BYTES : after])
 
-    def _take_group(self, at: int, after: int, blocks: Blocks) -> None:
-        """A block with what is said of it around it."""
-        found: dict[int, Header] = {}
-        while at < after:
-            header = read_header(self._data, at)
-            if header is None or header.size is None or header.begin + header.size > after:
-                raise OddError("a group is longer than its cluster")
-            if header.kind not in _SILENT:
-                if header.kind in found and header.kind != ebml.REFERENCE:
-                    raise OddError("a group says something twice")
-                found[header.kind] = header
-            at = header.begin + header.size
-        block, length = found.pop(ebml.BLOCK, None), found.pop(ebml.DURATION, None)
-        depends = found.pop(ebml.REFERENCE, None) is not None
-        trimmed = found.pop(ebml.DISCARD_PADDING, None) is not None
-        if block is None or found:
-            raise OddError("a group has something of its own")
+    def _take_group(self, begin: int, after: int, blocks: Blocks) -> None:
+        group = read_group(self._data, begin, after)
+        block, place = group.block, len(blocks.payloads)
         self._take_block(block.begin, block.begin + (block.size or 0), blocks)
-        blocks.flags[-1] = blocks.flags[-1] & ~KEY | (0 if depends else KEY)
-        if trimmed and length is None:
-            blocks.trimmed.append(len(blocks.payloads) - 1)
-        if length is not None:
-            content = self._data[length.begin : length.begin + (length.size or 0)]
-            blocks.durations[len(blocks.payloads) - 1] = min(read_number(content), _MAX_TIME)
+        blocks.flags[place] = blocks.flags[place] & ~KEY | (KEY if group.is_key else 0)
+        if group.duration is not None:
+            blocks.durations[place] = group.duration
+        elif group.trimmed:
+            blocks.trimmed.append(place)

@@ -1,5 +1,6 @@
 """Elements, the bricks of Matroska: an id, a size, a content. RFC 8794 and RFC 9559."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 EBML, SEGMENT = 0x1A45DFA3, 0x18538067
@@ -8,6 +9,7 @@ TAGS, CHAPTERS, ATTACHMENTS = 0x1254C367, 0x1043A770, 0x1941A469
 CLUSTER, TIMESTAMP, POSITION, PREVIOUS_SIZE = 0x1F43B675, 0xE7, 0xA7, 0xAB
 SIMPLE_BLOCK, BLOCK_GROUP, BLOCK = 0xA3, 0xA0, 0xA1
 DURATION, REFERENCE, PRIORITY, DISCARD_PADDING = 0x9B, 0xFB, 0xFA, 0x75A2
+TRACK_ENTRY, TRACK_NUMBER, TRACK_TYPE = 0xAE, 0xD7, 0x83
 VOID, CRC = 0xEC, 0xBF
 
 HEADER_BYTES = 12
@@ -56,6 +58,25 @@ def read_header(data: bytes, at: int) -> Header | None:
     mask = (1 << 7 * size_width) - 1
     size = int.from_bytes(data[begin:after], "big") & mask
     return Header(int.from_bytes(data[at:begin], "big"), None if size == mask else size, after)
+
+
+def children(data: bytes, at: int, after: int) -> Iterator[Header]:
+    """What is in the content of an element.
+
+    Args:
+        data: all of it is there.
+        at: where it begins.
+        after: where it ends.
+
+    Raises:
+        OddError: an element is longer than what it is in.
+    """
+    while at < after:
+        header = read_header(data, at)
+        if header is None or header.size is None or header.begin + header.size > after:
+            raise OddError("an element is longer than what it is in")
+        yield header
+        at = header.begin + header.size
 
 
 def read_number(content: bytes) -> int:

@@ -15,8 +15,9 @@ from m0_contract.errors import ErrorCode
 
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.feed import CopyFeed
-from m0_chunker.media.mkv.blocks import BlockReader, Blocks
+from m0_chunker.media.mkv.blocks import BlockReader
 from m0_chunker.media.mkv.ebml import OddError
+from m0_chunker.media.mkv.parts import Blocks
 from m0_chunker.media.mkv.translate import UNKNOWN, Track, Translator
 from m0_chunker.media.normalise import choose_normalise
 from m0_chunker.media.packets import Batch, Numbered, Packet, Packets, batched, make_batch
@@ -35,7 +36,7 @@ _REORDERED = frozenset({"h264", "hevc"})
 _MARKS = {"opus": (0, 0xFF), "ac3": (4, 0xC0), "eac3": (4, 0xF0)}
 """Sound whose packets say how long they are, where, and in which bits."""
 
-CODECS = _REORDERED | {"vp8", "vp9", "av1", "aac", *_MARKS}
+CODECS = _REORDERED | {"vp9", "av1", "aac", *_MARKS}
 """Those whose packets libav leaves as they are, and whose times it finds by these rules."""
 
 

@@ -7,8 +7,8 @@ from heapq import heappushpop
 from itertools import compress, repeat
 from operator import and_, itemgetter, lt, sub
 
-from m0_chunker.media.mkv.blocks import KEY, Blocks
 from m0_chunker.media.mkv.ebml import OddError
+from m0_chunker.media.mkv.parts import KEY, Blocks
 from m0_chunker.media.packets import Batch, Packets
 
 UNKNOWN = -(2**62)
@@ -48,7 +48,8 @@ class Translator:
         numbers: position among the wanted streams, by the first byte of a track's number.
         tracks: of the wanted streams.
         """
-        self._numbers, self._tracks = numbers, tracks
+        self._tracks = tracks
+        self._numbers = [numbers.get(first, -1) for first in range(256)]
 
     def batch(self, blocks: Blocks) -> Batch:
         """The packets of those blocks whose streams are wanted.
@@ -56,24 +57,24 @@ class Translator:
         Raises:
             OddError: libav might make something else of these.
         """
-        order = list(map(self._numbers.get, blocks.tracks))
+        order = list(map(self._numbers.__getitem__, blocks.tracks))
         streams = [self._packets(number, order, blocks) for number in range(len(self._tracks))]
         sizes = list(map(len, blocks.payloads))
-        wanted = [number for number in order if number is not None]
-        if len(wanted) < len(order):
-            sizes = [size for size, number in zip(sizes, order, strict=True) if number is not None]
-        return Batch(wanted, sizes, streams)
+        if min(order) < 0:
+            wanted = list(map((0).__le__, order))
+            order, sizes = list(compress(order, wanted)), list(compress(sizes, wanted))
+        return Batch(order, sizes, streams)
 
-    def _packets(self, number: int, order: list[int | None], blocks: Blocks) -> Packets:
+    def _packets(self, number: int, order: list[int], blocks: Blocks) -> Packets:
         track, chosen = self._tracks[number], list(map(number.__eq__, order))
         payloads = list(compress(blocks.payloads, chosen))
         pts = list(compress(blocks.times, chosen))
         if track.shift:
             pts = list(map(sub, pts, repeat(track.shift)))
         durations = [track.duration] * len(pts)
-        for at, duration in blocks.durations.items():
-            if order[at] == number and duration:
-                durations[order[:at].count(number)] = duration
+        if blocks.durations:
+            said = map(blocks.durations.get, compress(range(len(order)), chosen))
+            durations = [own or track.duration for own in said]
         if track.mark:
             if any(order[at] == number for at in blocks.trimmed):
                 raise OddError("a packet of sound is shorter than it looks")

@@ -9,23 +9,28 @@ EBML, SEGMENT, CLUSTER, TIMESTAMP = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0xE7
 SIMPLE_BLOCK, BLOCK_GROUP, BLOCK, DURATION, REFERENCE = 0xA3, 0xA0, 0xA1, 0x9B, 0xFB
 VOID, CRC, TRACKS = 0xEC, 0xBF, 0x1654AE6B
 CUES, SEEK_HEAD, TAGS = 0x1C53BB6B, 0x114D9B74, 0x1254C367
-MASTERS = frozenset({SEGMENT, CLUSTER, BLOCK_GROUP})
+MASTERS = frozenset({SEGMENT, CLUSTER, BLOCK_GROUP, TRACKS, 0xAE})
 UNKNOWN = b"\x01" + b"\xff" * 7
 
 
 @dataclass(frozen=True)
 class Element:
-    """One element; a master's content is its children."""
+    """One element; a master's content is its children.
+
+    Attributes:
+        lie: how much longer it says it is.
+    """
 
     kind: int
     content: "bytes | tuple[Element, ...]"
     unknown_size: bool = False
+    lie: int = 0
 
     def __bytes__(self) -> bytes:
         content = self.content
         body = content if isinstance(content, bytes) else b"".join(map(bytes, content))
         kind = self.kind.to_bytes((self.kind.bit_length() + 7) // 8, "big")
-        return kind + (UNKNOWN if self.unknown_size else size_of(len(body))) + body
+        return kind + (UNKNOWN if self.unknown_size else size_of(len(body) + self.lie)) + body
 
     @property
     def children(self) -> "tuple[Element, ...]":
@@ -125,6 +130,44 @@ def laced(number: int) -> Change:
         return [Element(SIMPLE_BLOCK, data[:3] + flags + sizes + data[4:] + data[4:])]
 
     return each_block(change)
+
+
+def stripped(film: Path, path: Path) -> Path:
+    """The film with the first byte of each picture, a zero, said once for all of them."""
+
+    def strip(_: int, block: Element) -> list[Element]:
+        data = block.data
+        if data[0] != 0x81:
+            return [block]
+        assert data[4] == 0, "a length of four bytes"
+        return [replace(block, content=data[:4] + data[5:])]
+
+    rewrite(film, path, each_block(strip))
+    head, segment = parse(path.read_bytes())
+    settings = (Element(0x4254, b"\3"), Element(0x4255, b"\0"))
+    encoding = Element(0x6D80, (Element(0x6240, (Element(0x5034, settings),)),))
+
+    def said(tracks: Element) -> Element:
+        first, *others = [each for each in tracks.children if each.kind != CRC]
+        packed = replace(first, content=(*first.children, encoding))
+        return replace(tracks, content=(packed, *others))
+
+    children = [said(each) if each.kind == TRACKS else each for each in segment.children]
+    path.write_bytes(bytes(head) + bytes(replace(segment, content=tuple(children))))
+    return path
+
+
+def nth_cluster(number: int, change: Callable[[Element], Element]) -> Change:
+    """A change of one cluster."""
+    return lambda clusters: [
+        change(each) if at == number else each for at, each in enumerate(clusters)
+    ]
+
+
+def with_last(cluster: Element, change: Callable[[Element], Element]) -> Element:
+    """The cluster, its last block changed."""
+    *others, last = cluster.children
+    return replace(cluster, content=(*others, change(last)))
 
 
 def late(block: Element, ticks: int) -> Element:

@@ -3,6 +3,8 @@
 import io
 import random
 import zlib
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import matroska
@@ -12,13 +14,24 @@ from cutting import cut_film, resumption_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from m0_chunker.errors import ChunkerError
+from m0_chunker.media import source
 from m0_chunker.media.mkv import blocks as reading
 from m0_chunker.media.mkv import feed as module
 from m0_chunker.media.mkv.blocks import BlockReader
 from m0_chunker.media.mkv.ebml import OddError
 from m0_chunker.media.mkv.parts import Blocks
 from m0_chunker.media.source import open_film
-from matroska import Element, at, each_block, grouped, laced, rewrite
+from matroska import (
+    Element,
+    at,
+    each_block,
+    grouped,
+    laced,
+    late,
+    nth_cluster,
+    rewrite,
+    with_last,
+)
 from transcodes import Bytes
 
 MATROSKA = [
@@ -51,6 +64,7 @@ GENERAL = {
 @pytest.fixture(autouse=True, params=[3000, 256 * 1024], ids=["in small reads", "in large reads"])
 def read_bytes(request, monkeypatch):
     monkeypatch.setattr(reading, "READ_BYTES", request.param)
+    monkeypatch.setattr(source, "BUFFER_BYTES", request.param)
     return request.param
 
 
@@ -104,6 +118,37 @@ CHANGES = {
         at(200, Element(0xA3, b"\x89\0\0\x80nothing")),
         "blocks",
     ),
+    "a block before zero": (
+        each_block(lambda n, block: [late(block, -20_000) if n == 200 else block]),
+        "blocks",
+    ),
+    "a cluster that says it is shorter": (
+        nth_cluster(2, lambda cluster: replace(cluster, lie=-100)),
+        "blocks",
+    ),
+    "a cluster that says it is longer": (
+        nth_cluster(2, lambda cluster: replace(cluster, lie=100)),
+        "blocks",
+    ),
+    "a last block that says it is longer": (
+        nth_cluster(2, lambda cluster: with_last(cluster, lambda block: replace(block, lie=5000))),
+        "blocks",
+    ),
+    "a last group that says it is longer": (
+        nth_cluster(
+            2,
+            lambda cluster: with_last(cluster, lambda block: replace(grouped(block), lie=5000)),
+        ),
+        "blocks",
+    ),
+    "a void that says it is longer": (at(200, replace(VOID, lie=10**6)), "blocks"),
+    "an index in a cluster": (at(200, Element(matroska.CUES, bytes(99))), "blocks"),
+    "all blocks said to be key frames": (
+        each_block(
+            lambda _, block: [replace(block, content=block.data[:3] + b"\x80" + block.data[4:])]
+        ),
+        "packets",
+    ),
     "a block that holds two packets": (laced(200), "blocks"),
     "a first block that holds two packets": (laced(1), "packets"),
     "an encrypted block": (at(200, Element(0xAF, b"\x81\0\0\x80secret")), "blocks"),
@@ -135,6 +180,41 @@ def test_what_other_muxers_write_and_what_none_should(
     assert found == way or (found == "packets" and read_bytes > changed.stat().st_size)
 
 
+def test_packed_it_is_libavs(make_film, tmp_path):
+    film = matroska.stripped(make_film("film.mkv", **FILM), tmp_path / "film.mkv")
+    assert check_both_ways(film, tmp_path, 1) == "packets"
+
+
+def _with_payload(block: Element, change: Callable[[bytes], bytes]) -> Element:
+    return replace(block, content=block.data[:4] + change(block.data[4:]))
+
+
+SOUNDS = {
+    "a packet of 10 ms among those of 20 ms": lambda block: _with_payload(
+        block, lambda payload: bytes([payload[0] - 8]) + payload[1:]
+    ),
+    "a packet that is shortened without a word of how long it is": lambda block: grouped(
+        block, Element(0x75A2, (7_000_000).to_bytes(4, "big"))
+    ),
+    "a packet that is shortened and says to how long": lambda block: grouped(
+        block, Element(0x75A2, (7_000_000).to_bytes(4, "big")), Element(matroska.DURATION, b"\x0d")
+    ),
+}
+
+
+@pytest.mark.parametrize("change", SOUNDS.values(), ids=SOUNDS)
+def test_sound_of_another_length_is_libavs(make_film, tmp_path, change):
+    film = make_film("film.webm", **FILM, video_codec="libvpx-vp9", audio_codec="libopus")
+
+    def changed(number: int, block: Element) -> list[Element]:
+        is_wanted = block.data[0] == 0x82 and number > 150
+        return [change(block) if is_wanted else block]
+
+    film = rewrite(film, tmp_path / "film.webm", each_block(changed))
+    for duration in (0.4, 0.5, 1, 5):
+        check_both_ways(film, tmp_path, duration)
+
+
 @pytest.mark.parametrize("live", [False, True], ids=["of known sizes", "live"])
 @pytest.mark.parametrize("part", [0.4, 0.7, 0.995])
 def test_cut_off_it_ends_alike(make_film, tmp_path, part, live):
@@ -145,11 +225,20 @@ def test_cut_off_it_ends_alike(make_film, tmp_path, part, live):
     check_both_ways(film, tmp_path, 1)
 
 
-@pytest.mark.parametrize("more", [b"\0" * 100, b"\x1a\x45\xdf\xa3\x80", b"\xec\x81"])
+@pytest.mark.parametrize("more", ["zeros", "a header", "half a void", "a cluster", "a film"])
 def test_what_comes_after_its_end_is_libavs(make_film, tmp_path, more):
     data = make_film("film.mkv", **FILM).read_bytes()
+    _, segment = matroska.parse(data)
+    cluster = next(each for each in segment.children if each.kind == matroska.CLUSTER)
+    what = {
+        "zeros": bytes(100),
+        "a header": b"\x1a\x45\xdf\xa3\x80",
+        "half a void": b"\xec\x81",
+        "a cluster": bytes(cluster),
+        "a film": data,
+    }
     film = tmp_path / "film.mkv"
-    film.write_bytes(data + more)
+    film.write_bytes(data + what[more])
     check_both_ways(film, tmp_path, 1)
 
 
@@ -239,11 +328,11 @@ def test_all_blocks_are_found_however_their_bytes_come(clusters, pieces, live):
     for cluster in clusters:
         time += 1000
         children = [Element(matroska.TIMESTAMP, time.to_bytes(3, "big"))]
-        for track, late, key, payload, in_group in cluster:
-            head = bytes([0x80 | track]) + late.to_bytes(2, "big") + bytes([0x80 * key])
+        for track, ticks, key, payload, in_group in cluster:
+            head = bytes([0x80 | track]) + ticks.to_bytes(2, "big") + bytes([0x80 * key])
             block = Element(matroska.SIMPLE_BLOCK, head + payload)
             children.append(grouped(block) if in_group else block)
-            wanted.append((0x80 | track, time + late, key, payload))
+            wanted.append((0x80 | track, time + ticks, key, payload))
         elements.append(Element(matroska.CLUSTER, tuple(children), unknown_size=live))
     tracks = Element(matroska.TRACKS, b"".join(map(bytes, map(track_entry, range(1, 10)))))
     segment = Element(matroska.SEGMENT, (tracks, *elements), unknown_size=live)

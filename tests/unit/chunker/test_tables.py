@@ -5,7 +5,8 @@ import struct
 from array import array
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
+from math import ceil, floor
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.avc import ParameterSets, add_parameter_sets
 from m0_chunker.media.certificate import Certificate, ChunkFacts
+from m0_chunker.media.clock import Clock
 from m0_chunker.media.mp4.boxes import BoxError, box, find, full_box
 from m0_chunker.media.mp4.index import _read_steps
 from m0_chunker.media.mp4.runs import Runs
@@ -22,9 +24,10 @@ from m0_chunker.media.mp4.template import TrackTemplate
 from m0_chunker.media.mp4.track import Steps, TrackIndex
 from m0_chunker.media.mp4.verify import read_written
 from m0_chunker.media.normalise import lengths_for_start_codes, without_adts
-from m0_chunker.media.packets import Packets, make_batch
+from m0_chunker.media.packets import Packets, batched, make_batch
 from m0_chunker.media.router import Router
 from m0_chunker.media.spool import Spooling
+from m0_contract.errors import ErrorCode
 
 quick = settings(deadline=None, max_examples=60)
 values = st.lists(st.integers(-3, 3) | st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=30)
@@ -237,6 +240,40 @@ def test_an_index_that_says_something_else_than_is_there_is_refused(make_film, t
     at = head.index(b"stco") + 12
     with pytest.raises(BoxError):
         read_written(head[: at + 3] + bytes([head[at + 3] ^ 1]) + head[at + 4 :], payload)
+
+
+# Times and packets
+
+fractions = st.fractions(-10, 10**6, max_denominator=10**6)
+
+
+@quick
+@given(
+    fractions,
+    st.fractions(Fraction(1, 90_000), 2, max_denominator=90_000),
+    fractions,
+    st.integers(-(2**40), 2**40),
+)
+def test_a_clock_is_as_exact_as_fractions(origin, base, time, tick):
+    clock, place = Clock.of(origin, base), (origin + time) / base
+    assert (clock.first_from(time), clock.last_until(time)) == (ceil(place), floor(place))
+    assert clock.time(tick) == tick * base - origin
+    assert clock.seconds_between(time, tick) == float(tick * base - origin - time)
+    assert clock.ticks_between(tick, time) == float(place - tick)
+
+
+def test_packets_come_with_the_first_of_each_stream_and_before_a_failure():
+    def given():
+        for number in [0, 0, 1, *[0] * 70, 1]:
+            yield number, SimpleNamespace(pts=0, dts=0, size=1, duration=1, is_keyframe=True)
+        raise ChunkerError(ErrorCode.SOURCE_CORRUPT, "broken")
+
+    source = batched(given(), lambda: [None, None])
+    batches = list(islice(source, 4))
+    with pytest.raises(ChunkerError, match="broken"):
+        next(source)
+    assert [len(each) for each in batches] == [1, 2, 64, 7]
+    assert [list(each.examples) for each in batches] == [[0], [0, 1], [0], [0, 1]]
 
 
 # The router

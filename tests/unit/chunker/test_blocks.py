@@ -357,3 +357,40 @@ def test_nothing_but_an_odd_film_comes_of_any_bytes(data, in_cluster):
             assert batch.payloads
     except OddError:
         pass
+
+
+def segment(*elements: Element) -> bytes:
+    tracks = Element(matroska.TRACKS, bytes(track_entry(1)))
+    return bytes(Element(matroska.EBML, b"")) + bytes(
+        Element(matroska.SEGMENT, (tracks, *elements))
+    )
+
+
+TIME = Element(matroska.TIMESTAMP, b"\1")
+GOOD = Element(matroska.SIMPLE_BLOCK, b"\x81\0\0\x80a good one, long enough")
+
+
+def blocks_before_something_odd(data: bytes) -> list[bytes]:
+    found: list[bytes] = []
+    try:
+        for batch in BlockReader(io.BytesIO(data), len(data)).batches():
+            found += batch.payloads
+    except OddError:
+        return found
+    raise AssertionError("it is not odd")
+
+
+def test_no_block_reaches_over_its_cluster(monkeypatch):
+    bad = Element(matroska.CLUSTER, (TIME, GOOD, replace(GOOD, lie=20)))
+    data = segment(bad, Element(matroska.CLUSTER, (TIME, GOOD, GOOD)))
+    for size in range(1, 100):
+        monkeypatch.setattr(reading, "READ_BYTES", size)
+        assert blocks_before_something_odd(data) in ([], [GOOD.data[4:]])
+
+
+def test_a_film_of_voids_is_left_to_libav():
+    """A loop of ours takes much longer for each than libav's."""
+    voids = [Element(matroska.VOID, b"")] * 5000
+    data = segment(Element(matroska.CLUSTER, (TIME, *voids, GOOD)))
+    with pytest.raises(OddError, match="around"):
+        list(BlockReader(io.BytesIO(data), len(data)).batches())

@@ -74,4 +74,6 @@ def set_up_logs(**base: object) -> None:
 
 def event(message: str, level: int = logging.INFO, **fields: object) -> None:
     """Log a constant `message` with values as fields; never a credential or a signed URL."""
-    log.log(level, message, extra={"fields": fields})
+    if log.isEnabledFor(level):  # nobody wants to know which line of code it was
+        said = {"fields": fields}
+        log.handle(log.makeRecord(log.name, level, "", 0, message, (), None, extra=said))

@@ -40,7 +40,7 @@ class Cutter:
         spooling: where chunks are kept.
         check: called now and then; raises when nobody wants the chunks any more.
         mode: `copy` or `transcode`.
-        method: how: by the `index`, by `packets`, `spliced`, `encoded`.
+        method: how: by the `index`, by `blocks`, by `packets`, `spliced`, `encoded`.
         notes: what a person should know of the way it was done; plain sentences.
     """
 
@@ -152,6 +152,16 @@ class Cutter:
         first.duration = track.deltas.values[0]
         return borrow_template(stream, first)
 
+    def _copy(self) -> CopyFeed:
+        """The film's own packets, by the quickest way that there is."""
+        if "matroska" not in self.film.container.format.name:
+            return CopyFeed(self.film)
+        from m0_chunker.media.mkv.feed import BlockFeed  # noqa: PLC0415 - only where there are any
+
+        feed = BlockFeed(self.film)
+        self.method = "blocks" if feed.by_blocks else "packets"
+        return feed
+
     def _choose_feed(self, plan: CutPlan, resumption: Resumption) -> PacketFeed:
         film, wanted = self.film, self.wanted
         transcode = wants_transcode(film, wanted)
@@ -165,7 +175,7 @@ class Cutter:
             self.notes.append(f"cut exactly by transcoding: {reason}")
             transcode = True
         if not transcode:
-            return CopyFeed(film)
+            return self._copy()
         from m0_chunker.media.transcode import Encoding, TranscodeFeed  # noqa: PLC0415
 
         self.mode, self.method = "transcode", "encoded"

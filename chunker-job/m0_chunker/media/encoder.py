@@ -9,7 +9,7 @@ import av
 from av.codec.context import Flags
 from m0_contract.request import VideoPreprocessing
 
-from m0_chunker.media.feed import Packet
+from m0_chunker.media.packets import Packet
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ import av
 from av.video.frame import PictureType
 
 from m0_chunker.media.avc import ParameterSets, add_parameter_sets, is_idr
-from m0_chunker.media.feed import CopyFeed, Packet, PlainFeed
+from m0_chunker.media.feed import CopyFeed, PlainFeed
 from m0_chunker.media.mp4.template import TrackTemplate
 from m0_chunker.media.normalise import lengths_for_start_codes
+from m0_chunker.media.packets import Packet
 from m0_chunker.media.source import Film
 from m0_chunker.plan import CutPlan
 from m0_chunker.settings import Settings

@@ -7,11 +7,10 @@ from typing import Any, Protocol
 import av
 
 from m0_chunker.media.mp4.template import TrackTemplate
+from m0_chunker.media.normalise import Normalise, choose_normalise
+from m0_chunker.media.packets import Batch, Numbered, Packet, batched
 from m0_chunker.media.salvage import is_half
 from m0_chunker.media.source import Film, reading_error
-
-Packet = Any
-"""`av.Packet`; the library's own type is generic in ways that say nothing here."""
 
 
 class PacketFeed(Protocol):
@@ -33,8 +32,8 @@ class PacketFeed(Protocol):
     notes: list[str]
     skips: bool
 
-    def packets(self) -> Iterator[tuple[int, Packet]]:
-        """(position in `templates`, packet), each stream in decoding order."""
+    def batches(self) -> Iterator[Batch]:
+        """The packets, each stream's in decoding order; none is empty."""
         ...
 
     def adapt(self, number: int, template: TrackTemplate) -> TrackTemplate:
@@ -49,11 +48,27 @@ class PacketFeed(Protocol):
 class PlainFeed:
     """What most feeds have in common."""
 
+    templates: list[Any]
     skips = False
+    _normalise: list[Normalise | None] | None = None
 
     def adapt(self, number: int, template: TrackTemplate) -> TrackTemplate:  # noqa: ARG002
         """See `PacketFeed`."""
         return template
+
+    def packets(self) -> Iterator[Numbered]:
+        """The packets one by one."""
+        raise NotImplementedError
+
+    def batches(self) -> Iterator[Batch]:
+        """See `PacketFeed`."""
+        return batched(self.packets(), self.normalise)
+
+    def normalise(self) -> list[Normalise | None]:
+        """How each stream's payloads are changed."""
+        if self._normalise is None:
+            self._normalise = list(map(choose_normalise, self.templates))
+        return self._normalise
 
     def source_counts(self) -> list[dict[str, int]] | None:
         """See `PacketFeed`."""
@@ -71,7 +86,7 @@ class CopyFeed(PlainFeed):
         self.encoded: set[int] = set()
         self.notes: list[str] = []
 
-    def packets(self) -> Iterator[tuple[int, Packet]]:
+    def packets(self) -> Iterator[Numbered]:
         """See `PacketFeed`; time stamps that are missing are filled in.
 
         Raises:

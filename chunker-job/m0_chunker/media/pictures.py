@@ -15,8 +15,8 @@ from m0_contract.errors import ErrorCode
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.deinterlacer import Deinterlacer, is_interlaced
 from m0_chunker.media.encoder import Encoder, Encoding, open_bench
-from m0_chunker.media.feed import Packet
 from m0_chunker.media.grid import Grid, OwnGrid, SteadyGrid
+from m0_chunker.media.packets import Packet
 from m0_chunker.media.painter import Painter, Shape, shape_of
 from m0_chunker.media.wanted import choose_rate, describe_pictures
 

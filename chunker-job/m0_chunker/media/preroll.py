@@ -6,7 +6,7 @@ from typing import Any
 
 import av
 
-from m0_chunker.media.feed import Packet
+from m0_chunker.media.packets import Packet
 from m0_chunker.media.source import Film
 
 BEFORE_S = Fraction(1)

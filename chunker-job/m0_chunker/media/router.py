@@ -9,13 +9,13 @@ from collections import deque
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
-from math import ceil, floor
 from typing import Any
 
 from m0_contract.errors import ErrorCode
 
 from m0_chunker.errors import ChunkerError
-from m0_chunker.media.feed import Packet
+from m0_chunker.media.clock import Clock
+from m0_chunker.media.packets import Packets
 from m0_chunker.media.writer import ChunkWriter
 
 SKEW_S = 10
@@ -38,9 +38,13 @@ class Router:
         reference: which is not routed.
         origin: time stamp of the film's start, seconds.
         """
-        self.queues: list[list[Packet]] = [[] for _ in streams]
-        self._reference, self._origin = reference, origin
-        self._bases = [Fraction(stream.time_base) for stream in streams]
+        self.queues = [Packets() for _ in streams]
+        self._reference = reference
+        bases = [Fraction(stream.time_base) for stream in streams]
+        self._bases = bases
+        self._clocks = [Clock.of(origin, base) for base in bases]
+        # From the reference's ticks to each stream's, as (numerator, denominator).
+        self._factors = [(bases[reference] / base).as_integer_ratio() for base in bases]
         self._is_video = [stream.type == "video" for stream in streams]
         self._group = [-(2**62)] * len(streams)
         self._limits: list[deque[int]] = [deque() for _ in streams]
@@ -48,8 +52,8 @@ class Router:
 
     def begin(self, start: Fraction) -> None:
         """A chunk was begun at `start`, seconds since the film's start."""
-        for limits, base in zip(self._limits, self._bases, strict=True):
-            limits.append(ceil((self._origin + start) / base))
+        for limits, clock in zip(self._limits, self._clocks, strict=True):
+            limits.append(clock.first_from(start))
 
     def end(self) -> None:
         """The oldest chunk was finished."""
@@ -57,55 +61,54 @@ class Router:
             limits.popleft()
 
     def has_passed(self, time: Fraction) -> bool:
-        """Whether all streams have given what lies before `time`, in their own timeline."""
+        """Whether all streams have given what lies before `time`, seconds of the film."""
         return all(
-            routed * base >= time
-            for number, (routed, base) in enumerate(zip(self._routed, self._bases, strict=True))
+            routed >= clock.first_from(time)
+            for number, (routed, clock) in enumerate(zip(self._routed, self._clocks, strict=True))
             if number != self._reference
         )
 
-    def route(
-        self, writers: Sequence[ChunkWriter], horizon: Fraction | None, *, resumed: bool
-    ) -> None:
+    def route(self, writers: Sequence[ChunkWriter], horizon: int | None, *, resumed: bool) -> None:
         """Hand over what is due.
 
         Args:
             writers: the open chunks.
-            horizon: up to when all boundaries are known, in the packets' own time, seconds;
-                None: there are no more.
+            horizon: up to when all boundaries are known, ticks of the reference; None: there
+                are no more.
             resumed: what lies before the oldest chunk was done by an earlier attempt.
 
         Raises:
             ChunkerError: UNSUPPORTED_MEDIA: the tracks are too far apart in the file.
         """
         for number, queue in enumerate(self.queues):
-            if not queue:
+            if not queue.sizes:
                 continue
             moments, due = self._moments(number, queue), len(queue)
             if horizon is not None:
-                due = bisect_right(moments, floor(horizon / self._bases[number]))
+                over, under = self._factors[number]
+                due = bisect_right(moments, horizon * over // under)
             if due:
                 self._routed[number] = moments[due - 1]
                 first = self._skip_done(number, moments[:due], writers[0], resumed=resumed)
-                self._hand_over(number, queue[first:due], moments[first:due], writers)
+                self._hand_over(number, queue.part(first, due), moments[first:due], writers)
                 if self._is_video[number]:
                     self._group[number] = moments[due - 1]
-                del queue[:due]
-            if len(queue) > 100 and sum(packet.size for packet in queue) > WAITING_BYTES:
+                queue.drop(due)
+            if len(queue) > 100 and sum(queue.sizes) > WAITING_BYTES:
                 raise _too_far(number, f"runs {WAITING_BYTES >> 20} MiB ahead of")
 
-    def _moments(self, number: int, queue: list[Packet]) -> list[int]:
+    def _moments(self, number: int, queue: Packets) -> list[int]:
         """By which time each packet finds its chunk, ticks, in order.
 
         Another video track's pictures go with the key frame before them, so that they can be
         decoded: such a track may go on a little after its chunk's end.
         """
         if not self._is_video[number]:
-            return [packet.pts for packet in queue]
+            return queue.pts
         moment, moments = self._group[number], []
-        for packet in queue:
-            if packet.is_keyframe:
-                moment = packet.pts
+        for pts, key in zip(queue.pts, queue.keys, strict=True):
+            if key:
+                moment = pts
             moments.append(moment)
         return moments
 
@@ -122,21 +125,23 @@ class Router:
         return before
 
     def _hand_over(
-        self, number: int, packets: list[Packet], moments: list[int], writers: Sequence[ChunkWriter]
+        self, number: int, packets: Packets, moments: list[int], writers: Sequence[ChunkWriter]
     ) -> None:
         limits, opened = self._limits[number], list(writers)
         first = 0
         for at, writer in enumerate(opened):
             last = at + 1 == len(opened)
             after = len(moments) if last else bisect_left(moments, limits[at + 1], first)
-            writer.waiting[number].extend(packets[first:after])
-            self._share(number, packets[first:after], moments[first:after], opened[: at + 1])
+            own = packets.part(first, after)
+            writer.waiting[number].extend(own)
+            if at:
+                self._share(number, own, moments[first:after], opened[: at + 1])
             first = after
 
     def _share(
         self,
         number: int,
-        packets: list[Packet],
+        packets: Packets,
         moments: list[int],
         writers: Sequence[ChunkWriter],
     ) -> None:
@@ -144,11 +149,10 @@ class Router:
         for before, own in reversed(list(pairwise(writers))):
             common = len(packets)
             if before.end is not None:
-                limit = ceil((self._origin + before.end) / self._bases[number])
-                common = bisect_left(moments, limit)
+                common = bisect_left(moments, self._clocks[number].first_from(before.end))
             if not common:
                 return
-            before.waiting[number].extend(packets[:common])
+            before.waiting[number].extend(packets.part(0, common))
             own.shared[number] += common
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from m0_chunker.media.feed import Packet
 from m0_chunker.media.mp4.template import TrackTemplate, borrow_template
+from m0_chunker.media.packets import Packet
 
 FINE_TICKS = 10_000
 """Ticks a second in a chunk, at least."""
@@ -35,10 +35,10 @@ class StreamShape:
 
     def rescale(self, times: Sequence[int]) -> list[int]:
         """The stream's ticks as the chunk's, to the nearest."""
-        factor = self.base * self.timescale
-        over, under = factor.numerator, factor.denominator
-        if under == 1:
-            return list(times) if over == 1 else [time * over for time in times]
+        over, under = self.base.numerator * self.timescale, self.base.denominator
+        if not over % under:
+            factor = over // under
+            return list(times) if factor == 1 else [time * factor for time in times]
         return [(2 * time * over + under) // (2 * under) for time in times]
 
 

@@ -17,8 +17,8 @@ from m0_contract.errors import ErrorCode
 from m0_chunker.chunk import Chunk
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.certificate import ChunkFacts
+from m0_chunker.media.clock import Clock
 from m0_chunker.media.mp4.build import ChunkTrack
-from m0_chunker.media.mp4.clock import Clock
 from m0_chunker.media.mp4.index import UnsuitableIndexError
 from m0_chunker.media.mp4.lookup import KeyFrames, runs_between
 from m0_chunker.media.mp4.template import TrackTemplate, without_priming
@@ -83,7 +83,7 @@ class Slicer:
         self._plan, self._spooling, self._check = plan, spooling, check
         self._reference = tracks[film.reference]
         self._keys = KeyFrames(self._reference)
-        self._clocks = [Clock.of(track, film.start) for track in tracks]
+        self._clocks = [_clock_of(track, film.start) for track in tracks]
         self._clock = self._clocks[film.reference]
         for number, track in enumerate(tracks):
             if number != film.reference and track.offsets is not None:
@@ -155,12 +155,12 @@ class Slicer:
 
     def _key_at(self, time: Fraction) -> int | None:
         """The first key frame at or after `time`, seconds since the film's start."""
-        return self._keys.first_at(self._clock.tick_from(time - self._plan.tolerance))
+        return self._keys.first_at(self._clock.first_from(time - self._plan.tolerance))
 
     def _samples_at(self, time: Fraction, key_frame: int) -> list[int]:
         """The first sample of each track that belongs after a boundary."""
         return [
-            key_frame if track is self._reference else track.first_at(clock.tick_from(time))
+            key_frame if track is self._reference else track.first_at(clock.first_from(time))
             for track, clock in zip(self._tracks, self._clocks, strict=True)
         ]
 
@@ -297,6 +297,12 @@ class Slicer:
             shift_s=float(part.shift),
             leading=leading,
         )
+
+
+def _clock_of(track: TrackIndex, start: Fraction) -> Clock:
+    """The clock of `track` in a film that starts at `start`."""
+    tick = Fraction(1, track.timescale)
+    return Clock.of(start - track.shift * tick, tick)
 
 
 def _count_leading(shown: Sequence[int]) -> int:

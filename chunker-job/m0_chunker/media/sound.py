@@ -17,7 +17,7 @@ from av.audio.fifo import AudioFifo
 from av.audio.frame import AudioFrame
 
 from m0_chunker.media.encoder import Encoder, open_bench
-from m0_chunker.media.feed import Packet
+from m0_chunker.media.packets import Packet
 
 AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000})
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}

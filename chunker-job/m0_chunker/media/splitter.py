@@ -8,20 +8,21 @@ A chunk is begun as soon as a key frame may be its start. Whether enough follows
 of its own is known later; if the film ends before, the chunk before absorbs it.
 """
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from itertools import chain, pairwise
-from math import ceil
+from itertools import accumulate, chain, pairwise
 
 from m0_contract.errors import ErrorCode
 
 from m0_chunker.chunk import Chunk
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.certificate import ChunkFacts
-from m0_chunker.media.feed import Packet, PacketFeed
-from m0_chunker.media.normalise import Normalise, choose_normalise
+from m0_chunker.media.clock import Clock
+from m0_chunker.media.feed import PacketFeed
+from m0_chunker.media.packets import Batch, Packet, Packets
 from m0_chunker.media.router import SKEW_S, Router
 from m0_chunker.media.shape import shape_of, usual_duration
 from m0_chunker.media.spool import Spooling
@@ -56,7 +57,7 @@ class Splitter:
         self._check = check
         self._feed, self._plan, self._spooling = feed, plan, spooling
         self._open: deque[ChunkWriter] = deque()
-        self._newest: Packet | None = None
+        self._newest: int | None = None
         self.delivered: list[int] = []
 
     def chunks(self, resumption: Resumption) -> Iterator[tuple[Chunk, ChunkFacts]]:
@@ -66,12 +67,12 @@ class Splitter:
             ChunkerError: whatever ended the film early.
         """
         try:
-            packets = self._feed.packets()
-            first = next(packets, None)
+            batches = self._feed.batches()
+            first = next(batches, None)
             if first is None:
                 raise ChunkerError(ErrorCode.NOT_MEDIA, "the film has not a single packet")
             self._begin(resumption)
-            yield from self._split(chain([first], packets))
+            yield from self._split(chain([first], batches))
             yield from self._drain()
         finally:
             for writer in self._open:
@@ -81,8 +82,9 @@ class Splitter:
         templates = self._feed.templates
         self._reference = self._feed.reference
         self._bases = [Fraction(template.time_base) for template in templates]
+        self._clock = Clock.of(self._feed.start, self._base)
         self.delivered = [0] * len(templates)
-        self._normalise: list[Normalise | None] = [choose_normalise(each) for each in templates]
+        self._undescribed = set(range(len(templates)))
         self._shapes = [shape_of(template) for template in templates]
         self._durations = [usual_duration(template) for template in templates]
         self._router = Router(templates, self._reference, self._feed.start)
@@ -104,32 +106,77 @@ class Splitter:
         """Seconds in a tick of the reference."""
         return self._bases[self._reference]
 
-    def _split(self, packets: Iterable[tuple[int, Packet]]) -> Iterator[tuple[Chunk, ChunkFacts]]:
-        """The loop that every packet passes; all that can is done for many at a time."""
-        reference, delivered, queues = self._reference, self.delivered, self._router.queues
-        opened, overlap, unwritten = self._open, bool(self._plan.overlap), 0
-        described = [False] * len(queues)
-        for number, packet in packets:
-            delivered[number] += 1
-            if not described[number]:
-                described[number] = True
-                self._describe(number, packet)
-            if number == reference:
-                self._newest = packet
-                if packet.is_keyframe and self._consider(packet):
-                    unwritten = BATCH_BYTES
-                if self._resume_tick is None:
-                    opened[-1].waiting[number].append(packet)
-                    if overlap:
-                        self._share_reference(packet)
-            else:
-                queues[number].append(packet)
-            unwritten += packet.size
-            if unwritten >= BATCH_BYTES:
-                unwritten = 0
-                self._write()
-                while len(opened) > 1 and self._is_complete():
-                    yield self._finish()
+    def _split(self, batches: Iterable[Batch]) -> Iterator[tuple[Chunk, ChunkFacts]]:
+        """The loop that all packets pass, as many at a time as go the same way."""
+        unwritten = 0
+        for batch in batches:
+            self._look_at(batch)
+            count, reference = len(batch), batch.streams[self._reference]
+            ends = list(accumulate(batch.sizes, initial=0))
+            places, keys = batch.key_frames(self._reference)
+            taken = [0] * len(batch.streams)
+            at = seen = 0
+            while at < count:
+                while seen < len(keys) and not self._matters(reference, keys[seen]):
+                    seen += 1
+                after = bisect_left(ends, ends[at] + BATCH_BYTES - unwritten, at + 1)
+                if seen < len(keys) and at == places[seen]:
+                    if self._consider(reference, keys[seen]):
+                        unwritten, after = BATCH_BYTES, at + 1
+                    seen += 1
+                after = min([after, count, *places[seen : seen + 1]])
+                self._take(batch, at, after, taken)
+                unwritten += ends[after] - ends[at]
+                at = after
+                if unwritten >= BATCH_BYTES:
+                    unwritten = 0
+                    self._write()
+                    while len(self._open) > 1 and self._is_complete():
+                        yield self._finish()
+
+    def _matters(self, packets: Packets, at: int) -> bool:
+        """Whether a key frame may have to do with a boundary, by the reference's packets."""
+        return (
+            packets.pts[at] >= self._due_tick
+            or packets.dts[at] >= self._enough_tick
+            or self._resume_tick is not None
+            or bool(self._plan.overlap)
+        )
+
+    def _look_at(self, batch: Batch) -> None:
+        """Count what comes, and describe streams of which nothing came before."""
+        self.delivered = [
+            known + len(packets)
+            for known, packets in zip(self.delivered, batch.streams, strict=True)
+        ]
+        for number in self._undescribed & batch.examples.keys():
+            self._undescribed.remove(number)
+            self._describe(number, batch.examples[number])
+
+    def _take(self, batch: Batch, at: int, after: int, taken: list[int]) -> None:
+        """Put packets `at` to `after` where they wait to be written, or to find their chunk.
+
+        Args:
+            batch: which they are in.
+            at: the first; none but it is a key frame that matters.
+            after: the one after the last.
+            taken: how many of each stream were before; they are counted on.
+        """
+        order = batch.order[at:after]
+        for number, packets in enumerate(batch.streams):
+            first = taken[number]
+            last = taken[number] = first + order.count(number)
+            if first == last:
+                continue
+            if number != self._reference:
+                self._router.queues[number].extend(packets.part(first, last))
+                continue
+            self._newest = packets.dts[last - 1]
+            if self._resume_tick is None:
+                own = packets.part(first, last)
+                self._open[-1].waiting[number].extend(own)
+                if self._plan.overlap:
+                    self._share_reference(own)
 
     def _describe(self, number: int, packet: Packet) -> None:
         shape = shape_of(self._feed.templates[number], packet)
@@ -137,35 +184,42 @@ class Splitter:
         template = self._feed.adapt(number, shape.template)
         self._shapes[number] = replace(shape, template=template)
 
-    def _consider(self, key_frame: Packet) -> bool:
+    def _consider(self, packets: Packets, at: int) -> bool:
         """A key frame: perhaps the start of a chunk, perhaps the end of an overlap.
+
+        Args:
+            packets: of the reference.
+            at: which of them.
 
         Returns:
             Whether it is time to write: a chunk begins, or may be complete.
         """
-        began = False
+        began, pts = False, packets.pts[at]
         if self._resume_tick is not None:
-            began = self._look_for_resumption(key_frame, self._resume_tick)
+            began = self._look_for_resumption(pts, self._resume_tick)
         # Where pictures begin late, their first key frame is no boundary: no chunk without any.
-        elif key_frame.pts >= self._due_tick and self._open[-1].count(self._reference):
-            self._open_writer(self._time(key_frame), self._due)
+        elif pts >= self._due_tick and self._open[-1].count(self._reference):
+            self._open_writer(self._clock.time(pts), self._due)
             began = True
         # An overlap may reach over the next chunk, and end where yet another one begins.
         for writer, following in pairwise(self._open):
-            reach = following.start + self._plan.overlap - self._plan.tolerance
-            if writer.end is None and self._time(key_frame) >= reach:
-                writer.end = self._time(key_frame)
+            if writer.end is None and pts >= self._reach(following.start):
+                writer.end = self._clock.time(pts)
         # When is written what, and so each chunk's layout, must not depend on the chunks before:
         # they are not there in a run that goes on from one.
-        return began or key_frame.dts >= self._enough_tick
+        return began or packets.dts[at] >= self._enough_tick
 
-    def _look_for_resumption(self, key_frame: Packet, wanted: int) -> bool:
+    def _reach(self, boundary: Fraction) -> int:
+        """The first tick at which the chunk before `boundary` may end."""
+        return self._clock.first_from(boundary + self._plan.overlap - self._plan.tolerance)
+
+    def _look_for_resumption(self, pts: int, wanted: int) -> bool:
         """What an earlier attempt has done ends at a key frame of this very time: at this one?"""
-        if key_frame.pts > wanted:
+        if pts > wanted:
             raise ChunkerError(
                 ErrorCode.INTEGRITY, "the film has no key frame where an earlier attempt ended"
             )
-        if key_frame.pts == wanted:
+        if pts == wanted:
             self._resume_tick = None
         return self._resume_tick is None
 
@@ -177,25 +231,20 @@ class Splitter:
                 self._chunk_id,
                 start,
                 shift,
-                normalise=self._normalise,
                 durations=self._durations,
                 spooling=self._spooling,
             )
         )
         self._router.begin(start)
-        plan, origin = self._plan, self._feed.start
-        self._due = plan.next_nominal(start)
-        self._due_tick = ceil((self._due - plan.tolerance + origin) / self._base)
-        self._enough_tick = ceil((origin + start + plan.shortest) / self._base)
+        self._due = self._plan.next_nominal(start)
+        self._due_tick = self._clock.first_from(self._due - self._plan.tolerance)
+        self._enough_tick = self._clock.first_from(start + self._plan.shortest)
 
-    def _time(self, packet: Packet) -> Fraction:
-        return Fraction(packet.pts * self._base - self._feed.start)
-
-    def _share_reference(self, packet: Packet) -> None:
+    def _share_reference(self, packets: Packets) -> None:
         for writer, following in pairwise(self._open):
             if writer.end is None:
-                following.shared[self._reference] += 1
-                writer.waiting[self._reference].append(packet)
+                following.shared[self._reference] += len(packets)
+                writer.waiting[self._reference].extend(packets)
 
     def _write(self, *, to_the_end: bool = False) -> None:
         """Find the chunks of what has come, and write it."""
@@ -203,26 +252,23 @@ class Splitter:
         if to_the_end or self._newest is not None:
             self._router.route(
                 self._open,
-                None if to_the_end else self._horizon(),
+                # No key frame still to come can be shown before what is decoded now.
+                None if to_the_end else self._newest,
                 resumed=self._open[0].chunk_id == self._done + 1,
             )
         for writer in self._open:
             writer.write()
-
-    def _horizon(self) -> Fraction:
-        """No key frame still to come can be shown before what is decoded now; seconds."""
-        assert self._newest is not None  # noqa: S101 - the callers have looked
-        return Fraction(self._newest.dts * self._base)
 
     def _is_complete(self) -> bool:
         """Whether the oldest open chunk is sure to be one, and nothing can come for it any more."""
         oldest = self._open[0]
         if oldest.end is None or self._newest is None:
             return False
-        if len(self._open) == 2 and self._newest.dts < self._enough_tick:
+        if len(self._open) == 2 and self._newest < self._enough_tick:
             return False
-        end = oldest.end + self._feed.start
-        return self._horizon() > end + SKEW_S or self._router.has_passed(end)
+        if self._newest > self._clock.last_until(oldest.end + SKEW_S):
+            return True
+        return self._router.has_passed(oldest.end)
 
     def _finish(self, end: Fraction | None = None) -> tuple[Chunk, ChunkFacts]:
         """Close the oldest open chunk; at `end` if it goes on to the film's."""

@@ -16,7 +16,8 @@ from m0_contract.errors import ErrorCode
 
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.encoder import Encoding
-from m0_chunker.media.feed import Packet, PlainFeed
+from m0_chunker.media.feed import PlainFeed
+from m0_chunker.media.packets import Packet
 from m0_chunker.media.pictures import Cuts, PictureTrack
 from m0_chunker.media.preroll import read_packets
 from m0_chunker.media.sound import SoundTrack

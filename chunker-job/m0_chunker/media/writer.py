@@ -4,19 +4,19 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
+from itertools import compress, count, pairwise
 from operator import add, ge, lt, sub
-from typing import Any
 
 from m0_contract.errors import Stage
 
 from m0_chunker.errors import from_os_error
 from m0_chunker.media.certificate import ChunkFacts
+from m0_chunker.media.clock import Clock
 from m0_chunker.media.mp4.build import ChunkTrack
 from m0_chunker.media.mp4.runs import Runs
 from m0_chunker.media.mp4.template import without_priming
 from m0_chunker.media.mp4.track import REORDER
-from m0_chunker.media.normalise import Normalise
+from m0_chunker.media.packets import Packets
 from m0_chunker.media.seal import Sealed, seal
 from m0_chunker.media.shape import StreamShape
 from m0_chunker.media.spool import Spooling
@@ -32,7 +32,7 @@ class _Samples:
     """
 
     usual_duration: int
-    waiting: list[Any] = field(default_factory=list)
+    waiting: Packets = field(default_factory=Packets)
     sizes: "array[int]" = field(default_factory=lambda: array("I"))
     dts: "array[int]" = field(default_factory=lambda: array("q"))
     pts: "array[int]" = field(default_factory=lambda: array("q"))
@@ -61,7 +61,6 @@ class ChunkWriter:
         start: Fraction,
         shift: Fraction,
         *,
-        normalise: Sequence[Normalise | None],
         durations: Sequence[int],
         spooling: Spooling,
     ) -> None:
@@ -69,15 +68,13 @@ class ChunkWriter:
         chunk_id: from 1.
         start: seconds since the film's start.
         shift: how far that is behind its nominal time, seconds.
-        normalise: how each stream's payload is changed.
         durations: of a packet of each stream that doesn't say its own, ticks.
         spooling: where the bytes go.
         """
         self.chunk_id, self.start, self.shift = chunk_id, start, shift
         self.end: Fraction | None = None
-        self.shared = [0] * len(normalise)
+        self.shared = [0] * len(durations)
         self.encoded = 0
-        self._normalise = normalise
         self._samples = [_Samples(duration) for duration in durations]
         self.waiting = [samples.waiting for samples in self._samples]
         self._spool = spooling.open()
@@ -104,21 +101,16 @@ class ChunkWriter:
         Raises:
             ChunkerError: DISK_FULL.
         """
-        for samples, normalise in zip(self._samples, self._normalise, strict=True):
-            packets = samples.waiting
-            if packets:
-                payloads = packets if normalise is None else list(map(normalise, packets))
-                sizes = [packet.size for packet in packets] if normalise is None else None
-                self._append(
-                    samples, packets, b"".join(payloads), sizes or list(map(len, payloads))
-                )
-                packets.clear()
+        for samples in self._samples:
+            if samples.waiting.sizes:
+                self._append(samples, samples.waiting)
+                samples.waiting.drop(len(samples.waiting))
 
-    def _append(self, samples: _Samples, packets: list[Any], data: bytes, sizes: list[int]) -> None:
+    def _append(self, samples: _Samples, packets: Packets) -> None:
         first = len(samples.sizes)
-        dts = [packet.dts for packet in packets]
-        pts = [packet.pts for packet in packets]
-        durations = [packet.duration or samples.usual_duration for packet in packets]
+        dts, pts, durations = packets.dts, packets.pts, packets.durations
+        if not all(durations):
+            durations = [duration or samples.usual_duration for duration in durations]
         samples.end = max(samples.end, *map(add, pts, durations))
         samples.last_duration = durations[-1]
         before = samples.dts[-1] if first else dts[0] - 1
@@ -126,11 +118,11 @@ class ChunkWriter:
             dts, pts = _put_in_order(before, dts, pts)
         samples.run_firsts.append(first)
         samples.run_places.append(self._spool.size)
-        samples.sync.extend([at for at, packet in enumerate(packets, first) if packet.is_keyframe])
-        samples.sizes.extend(sizes)
+        samples.sync.extend(compress(count(first), packets.keys))
+        samples.sizes.extend(packets.sizes)
         samples.dts.extend(dts)
         samples.pts.extend(pts)
-        self._write(data)
+        self._write(b"".join(packets.payloads))
 
     def _write(self, data: bytes) -> None:
         try:
@@ -249,7 +241,8 @@ class ChunkWriter:
         gap = max(map(sub, [*samples.dts[1:], *after], samples.dts))
         key = samples.pts[0]
         leading = sum(pts < key for pts in samples.pts[1:REORDER]) if self.chunk_id > 1 else 0
-        return float(gap * shape.base), leading
+        over, under = shape.base.as_integer_ratio()
+        return gap * over / under, leading
 
     def _describe(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:
         assert shape.template is not None  # noqa: S101 - it has packets
@@ -270,9 +263,9 @@ class ChunkWriter:
             run_counts=list(counts),
             run_places=samples.run_places,
             run_descriptions=None,
-            begin=float((origin + self.start) * shape.timescale - dts[0]),
+            begin=Clock.of(origin, Fraction(1, shape.timescale)).ticks_between(dts[0], self.start),
             hidden=min(pts[:REORDER]) - dts[0] + (shape.priming if first else 0),
-            span=float(samples.end * shape.base - origin - self.start),
+            span=Clock.of(origin, shape.base).seconds_between(self.start, samples.end),
         )
 
     def _describe_pcm(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from m0_contract.errors import ErrorCode, Stage
 from m0_contract.keys import ObjectUrl
+from pydantic_core import to_json
 
 from m0_chunker.chunk import ChunkBody
 from m0_chunker.errors import ChunkerError, from_os_error
@@ -235,7 +236,7 @@ def _link(descriptor: int, path: str) -> bool:
 def _describe(descriptor: int, info: ObjectInfo) -> None:
     """Keep the metadata with the file; some file systems have no attributes, or no room."""
     with contextlib.suppress(OSError):
-        os.setxattr(descriptor, _ATTRIBUTE, json.dumps(dict(info.metadata)).encode())
+        os.setxattr(descriptor, _ATTRIBUTE, to_json(dict(info.metadata)))
 
 
 def _read_metadata(path: str) -> dict[str, str]:

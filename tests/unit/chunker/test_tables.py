@@ -5,9 +5,9 @@ import struct
 from array import array
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
+from math import ceil, floor
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from cutting import cut_film
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media.avc import ParameterSets, add_parameter_sets
 from m0_chunker.media.certificate import Certificate, ChunkFacts
+from m0_chunker.media.clock import Clock
 from m0_chunker.media.mp4.boxes import BoxError, box, find, full_box
 from m0_chunker.media.mp4.index import _read_steps
 from m0_chunker.media.mp4.runs import Runs
@@ -23,8 +24,10 @@ from m0_chunker.media.mp4.template import TrackTemplate
 from m0_chunker.media.mp4.track import Steps, TrackIndex
 from m0_chunker.media.mp4.verify import read_written
 from m0_chunker.media.normalise import lengths_for_start_codes, without_adts
+from m0_chunker.media.packets import Packets, batched, make_batch
 from m0_chunker.media.router import Router
 from m0_chunker.media.spool import Spooling
+from m0_contract.errors import ErrorCode
 
 quick = settings(deadline=None, max_examples=60)
 values = st.lists(st.integers(-3, 3) | st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=30)
@@ -239,6 +242,40 @@ def test_an_index_that_says_something_else_than_is_there_is_refused(make_film, t
         read_written(head[: at + 3] + bytes([head[at + 3] ^ 1]) + head[at + 4 :], payload)
 
 
+# Times and packets
+
+fractions = st.fractions(-10, 10**6, max_denominator=10**6)
+
+
+@quick
+@given(
+    fractions,
+    st.fractions(Fraction(1, 90_000), 2, max_denominator=90_000),
+    fractions,
+    st.integers(-(2**40), 2**40),
+)
+def test_a_clock_is_as_exact_as_fractions(origin, base, time, tick):
+    clock, place = Clock.of(origin, base), (origin + time) / base
+    assert (clock.first_from(time), clock.last_until(time)) == (ceil(place), floor(place))
+    assert clock.time(tick) == tick * base - origin
+    assert clock.seconds_between(time, tick) == float(tick * base - origin - time)
+    assert clock.ticks_between(tick, time) == float(place - tick)
+
+
+def test_packets_come_with_the_first_of_each_stream_and_before_a_failure():
+    def given():
+        for number in [0, 0, 1, *[0] * 70, 1]:
+            yield number, SimpleNamespace(pts=0, dts=0, size=1, duration=1, is_keyframe=True)
+        raise ChunkerError(ErrorCode.SOURCE_CORRUPT, "broken")
+
+    source = batched(given(), lambda: [None, None])
+    batches = list(islice(source, 4))
+    with pytest.raises(ChunkerError, match="broken"):
+        next(source)
+    assert [len(each) for each in batches] == [1, 2, 64, 7]
+    assert [list(each.examples) for each in batches] == [[0], [0, 1], [0], [0, 1]]
+
+
 # The router
 
 
@@ -249,7 +286,7 @@ class Writer:
     chunk_id: int
     start: int
     end: Fraction | None = None
-    waiting: list[list[Any]] = field(default_factory=lambda: [[], []])
+    waiting: list[Packets] = field(default_factory=lambda: [Packets(), Packets()])
     shared: list[int] = field(default_factory=lambda: [0, 0])
 
 
@@ -269,12 +306,14 @@ def test_each_packet_goes_where_the_pictures_of_its_time_are(steps, lengths, ove
     router = Router(streams, 0, Fraction(0))
     writers = [Writer(n, start) for n, start in enumerate(starts, 1)]
     opened: list[Writer] = []
-    packets = [SimpleNamespace(pts=time, size=1) for time in times]
+    packets = [
+        (1, SimpleNamespace(pts=t, dts=t, size=1, duration=1, is_keyframe=True)) for t in times
+    ]
     horizons = sorted(batches)
     left = list(packets)
     for horizon in [*horizons, None]:
         come = len(left) if horizon is None else max(len(left) // 2, 0)
-        router.queues[1].extend(left[:come])
+        router.queues[1].extend(make_batch(left[:come], [None, None]).streams[1])
         left = left[come:]
         for writer in writers[len(opened) :]:
             if horizon is None or writer.start <= horizon:
@@ -283,11 +322,11 @@ def test_each_packet_goes_where_the_pictures_of_its_time_are(steps, lengths, ove
         for writer, end in zip(opened, ends, strict=False):
             if horizon is None or end <= horizon:
                 writer.end = end
-        router.route(opened, None if horizon is None else Fraction(horizon), resumed=False)
+        router.route(opened, horizon, resumed=False)
     for n, writer in enumerate(writers):
         first = -1 if n == 0 else writer.start
         after = ends[n] if n < len(ends) else 10**9
-        assert [p.pts for p in writer.waiting[1]] == [t for t in times if first <= t < after]
+        assert writer.waiting[1].pts == [t for t in times if first <= t < after]
         before = ends[n - 1] if n else -1
         assert writer.shared[1] == sum(first <= t < before for t in times)
 

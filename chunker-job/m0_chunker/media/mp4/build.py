@@ -4,9 +4,9 @@ import struct
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, compress, repeat
+from itertools import compress, repeat
 from math import ceil
-from operator import add, ne
+from operator import add, ne, or_
 
 from m0_chunker.media.mp4.boxes import box, full_box
 from m0_chunker.media.mp4.runs import Runs, big_endian
@@ -138,9 +138,13 @@ def _build_table(track: ChunkTrack) -> bytes:
 
 def _runs(counts: Sequence[int], descriptions: Sequence[int] | None) -> bytes:
     """The `stsc`: only where a run differs from the one before is an entry."""
-    pairs = list(zip(counts, descriptions or [1] * len(counts), strict=True))
-    changes = map(ne, pairs[1:], pairs)
-    starts = [0, *compress(range(1, len(pairs)), changes)]
-    entries = [(at + 1, *pairs[at]) for at in starts]
-    values = struct.pack(f">{3 * len(entries)}I", *chain.from_iterable(entries))
-    return full_box(b"stsc", 0, 0, struct.pack(">I", len(entries)), values)
+    descriptions = descriptions or [1] * len(counts)
+    changes = map(ne, counts[1:], counts)
+    if descriptions.count(descriptions[0]) != len(descriptions):
+        changes = map(or_, changes, map(ne, descriptions[1:], descriptions))
+    starts = [0, *compress(range(1, len(counts)), changes)]
+    table = [0] * (3 * len(starts))
+    table[0::3] = map(add, starts, repeat(1))
+    table[1::3] = map(counts.__getitem__, starts)
+    table[2::3] = map(descriptions.__getitem__, starts)
+    return full_box(b"stsc", 0, 0, struct.pack(f">I{len(table)}I", len(starts), *table))

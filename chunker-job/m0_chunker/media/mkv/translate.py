@@ -1,0 +1,109 @@
+"""From blocks to packets, as libav would have made them: numbers, times, durations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from heapq import heappushpop
+from itertools import compress, repeat
+from operator import and_, itemgetter, lt, sub
+
+from m0_chunker.media.mkv.ebml import OddError
+from m0_chunker.media.mkv.parts import KEY, Blocks
+from m0_chunker.media.packets import Batch, Packets
+
+UNKNOWN = -(2**62)
+"""A decoding time that can't be told, of the first pictures."""
+
+
+@dataclass(slots=True)
+class Track:
+    """How packets of a stream come from its blocks.
+
+    Attributes:
+        shift: how much earlier than its block's time a packet is (an encoder's priming), ticks.
+        duration: of a packet whose block doesn't say its own, ticks.
+        latest: the latest times so far, as many as there may be pictures that are decoded
+            before one that is shown earlier; a heap. Matroska has no decoding times, and
+            libav takes the earliest of these and the picture's own.
+        mark: (place, mask) of the byte whose bits tell how long a packet is.
+        marks: what those bits may be.
+        ordered: pictures are shown in the order that they are decoded in.
+        last: when the last one is shown, if so.
+    """
+
+    shift: int
+    duration: int
+    latest: list[int]
+    mark: tuple[int, int] | None = None
+    marks: set[int] = field(default_factory=set)
+    ordered: bool = False
+    last: int = UNKNOWN
+
+
+class Translator:
+    """Makes packets of blocks."""
+
+    def __init__(self, numbers: dict[int, int], tracks: Sequence[Track]) -> None:
+        """Args:
+        numbers: position among the wanted streams, by the first byte of a track's number.
+        tracks: of the wanted streams.
+        """
+        self._tracks = tracks
+        self._numbers = [numbers.get(first, -1) for first in range(256)]
+
+    def batch(self, blocks: Blocks) -> Batch:
+        """The packets of those blocks whose streams are wanted.
+
+        Raises:
+            OddError: libav might make something else of these.
+        """
+        order = list(map(self._numbers.__getitem__, blocks.tracks))
+        streams = [self._packets(number, order, blocks) for number in range(len(self._tracks))]
+        sizes = list(map(len, blocks.payloads))
+        if min(order) < 0:
+            wanted = list(map((0).__le__, order))
+            order, sizes = list(compress(order, wanted)), list(compress(sizes, wanted))
+        return Batch(order, sizes, streams)
+
+    def _packets(self, number: int, order: list[int], blocks: Blocks) -> Packets:
+        track, chosen = self._tracks[number], list(map(number.__eq__, order))
+        payloads = list(compress(blocks.payloads, chosen))
+        pts = list(compress(blocks.times, chosen))
+        if track.shift:
+            pts = list(map(sub, pts, repeat(track.shift)))
+        durations = [track.duration] * len(pts)
+        if blocks.durations:
+            said = map(blocks.durations.get, compress(range(len(order)), chosen))
+            durations = [own or track.duration for own in said]
+        if track.mark:
+            if any(order[at] == number for at in blocks.trimmed):
+                raise OddError("a packet of sound is shorter than it looks")
+            _check_marks(track, track.mark, payloads)
+        if track.ordered:
+            _check_order(track, pts)
+        return Packets(
+            payloads,
+            list(map(len, payloads)),
+            pts,
+            list(map(partial(heappushpop, track.latest), pts)) if track.latest else pts[:],
+            durations,
+            list(map(and_, compress(blocks.flags, chosen), repeat(KEY))),
+        )
+
+
+def _check_marks(track: Track, mark: tuple[int, int], payloads: Sequence[bytes]) -> None:
+    """A packet may say in its first bytes that it is longer or shorter than the others."""
+    place, mask = mark
+    try:
+        found = set(map(itemgetter(place), payloads))
+    except IndexError as error:
+        raise OddError("a packet of sound is too short") from error
+    if not {value & mask for value in found} <= track.marks:
+        raise OddError("a packet of sound has another duration")
+
+
+def _check_order(track: Track, pts: Sequence[int]) -> None:
+    """Libav changes its mind about decoding times when pictures turn out to be reordered."""
+    if pts and (pts[0] < track.last or any(map(lt, pts[1:], pts))):
+        raise OddError("pictures are out of order where none were before")
+    track.last = pts[-1] if pts else track.last

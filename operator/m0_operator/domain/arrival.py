@@ -1,6 +1,7 @@
 """What a message means for a resource that has its name already."""
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from m0_contract.request import RequestError
@@ -12,6 +13,9 @@ from m0_operator.domain.status import ConditionType
 
 MAX_LINEAGE = 20
 """Of a request that is replayed more often, the first replays are forgotten."""
+
+COMES_AGAIN_WITHIN = timedelta(minutes=5)
+"""A broker notices within a minute that a reader is gone; then its message waits for its turn."""
 
 Verdict = Literal["duplicate", "conflict", "replace", "wait"]
 
@@ -73,6 +77,23 @@ def may_be_echo(existing: Resource, manifest: Mapping[str, Any]) -> bool:
         and origin.headers == manifest["spec"]["origin"]["headers"]
         and same_request(existing.spec, manifest)
     )
+
+
+def may_come_again(existing: Resource, now: datetime) -> bool:
+    """Whether the message behind a failed resource may still be on its way back to us.
+
+    It was not acknowledged, as far as is on record, and the broker may not even have noticed
+    that its reader is gone. Once the resource has made room for another one, nobody would
+    know the message any more: it would be run, and be dead-lettered, twice.
+    """
+    origin = existing.spec.origin
+    if origin is None or existing.status.acknowledged:
+        return False
+    try:
+        return now < datetime.fromisoformat(origin.received_at) + COMES_AGAIN_WITHIN
+    except (ValueError, TypeError):
+        # A person may apply a resource with an origin of their own.
+        return False
 
 
 def same_request(existing: VideoChunkJobSpec, manifest: Mapping[str, Any]) -> bool:

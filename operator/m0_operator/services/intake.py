@@ -21,6 +21,7 @@ from m0_operator.domain.arrival import (
     build_lineage,
     compare,
     may_be_echo,
+    may_come_again,
     was_replayed,
 )
 from m0_operator.domain.deadletter import build_headers, build_refusal_id
@@ -288,6 +289,9 @@ class Intake:
             if verdict == "conflict":
                 return await self._refuse(delivery, existing, refusal)
             if verdict == "replace":
+                known = existing.uid in self._acknowledged
+                if not known and may_come_again(existing, self._now()):
+                    raise _NotYetError(f"the message behind {name} may come again: it goes first")
                 manifest = _with_lineage(manifest, build_lineage(delivery.message_id, existing))
             await self._make_room(existing, verdict)
         raise _NotYetError(f"{name} comes and goes")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fakes.wire import FakeDelivery
+from m0_operator.domain.arrival import COMES_AGAIN_WITHIN
 from m0_operator.errors import (
     ClusterRejectedError,
     ClusterUnavailableError,
@@ -244,9 +245,32 @@ async def test_a_replay_by_its_dead_letter_is_no_echo_even_after_a_lost_acknowle
 ) -> None:
     await fail_unacknowledged(world)
     letter = world.dead_letters.letters[0]
+    world.now += COMES_AGAIN_WITHIN
     await world.send(letter["body"], headers=letter["headers"], redelivered=True)
     await world.reconcile()
     assert len(world.cluster.jobs) == 2
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["it comes", "it does not come"])
+async def test_a_failed_resource_makes_room_only_when_its_own_message_is_settled(
+    world: World, again: bool
+) -> None:
+    await fail_unacknowledged(world)
+    newer = await world.send(request_body(destination_prefix="else/"))
+    assert not newer.acked
+    assert not newer.requeued
+    assert len(world.cluster.jobs) == 1
+    if again:
+        # Other messages are taken meanwhile: its own among them.
+        assert (await world.send(request_body(), redelivered=True)).acked
+        world.wait(5)
+    else:
+        world.now += COMES_AGAIN_WITHIN
+    await world.intake.step()
+    assert newer.acked
+    await world.reconcile()
+    assert len(world.cluster.jobs) == 2
+    assert len(world.dead_letters.letters) == 1
 
 
 async def test_only_one_message_is_the_echo_of_a_resource(world: World) -> None:
@@ -439,7 +463,7 @@ async def test_a_held_message_that_made_a_resource_after_all_is_no_replay_of_it(
 
 async def test_a_held_message_is_no_echo_of_what_was_there_before_it(world: World) -> None:
     await fail_unacknowledged(world)
-    world.wait(5)
+    world.now += COMES_AGAIN_WITHIN
     world.cluster.fail("create_resource")
     world.inbox.waiting.append(delivery := _delivery())
     with pytest.raises(ClusterUnavailableError):

@@ -89,8 +89,9 @@ def check_both_ways(film: Path, directory: Path, duration: float, **wanted):
 
 
 @pytest.mark.parametrize(("name", "features", "duration"), MATROSKA)
-def test_by_blocks_as_by_packets(make_film, tmp_path, name, features, duration):
+def test_by_blocks_as_by_packets(make_film, tmp_path, monkeypatch, name, features, duration):
     film = make_film(name, **(FILM | features))
+    monkeypatch.setattr(module.BlockFeed, "_by_libav", None)  # nothing is given back
     for length in (duration / 4, duration, duration * 2):
         for overlap in (0.0, 0.3):
             way = check_both_ways(film, tmp_path, length, overlap=overlap)
@@ -183,6 +184,20 @@ def test_what_other_muxers_write_and_what_none_should(
 def test_packed_it_is_libavs(make_film, tmp_path):
     film = matroska.stripped(make_film("film.mkv", **FILM), tmp_path / "film.mkv")
     assert check_both_ways(film, tmp_path, 1) == "packets"
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_key_frame_that_is_none_is_libavs(make_film, tmp_path, codec):
+    film = make_film("film.mkv", **FILM, video_codec=codec)
+
+    def change(number: int, block: Element) -> list[Element]:
+        is_wanted = block.data[0] == 0x81 and number > 200 and number % 10 == 0
+        key = replace(block, content=block.data[:3] + b"\x80" + block.data[4:])
+        return [key if is_wanted else block]
+
+    film = rewrite(film, tmp_path / "film.mkv", each_block(change))
+    for duration in (0.4, 0.5, 1):
+        check_both_ways(film, tmp_path, duration)
 
 
 def _with_payload(block: Element, change: Callable[[bytes], bytes]) -> Element:

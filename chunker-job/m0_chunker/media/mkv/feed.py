@@ -17,6 +17,7 @@ from m0_chunker.errors import ChunkerError
 from m0_chunker.media.feed import CopyFeed
 from m0_chunker.media.mkv.blocks import BlockReader
 from m0_chunker.media.mkv.ebml import OddError
+from m0_chunker.media.mkv.keys import key_check
 from m0_chunker.media.mkv.parts import Blocks
 from m0_chunker.media.mkv.translate import UNKNOWN, Track, Translator
 from m0_chunker.media.normalise import choose_normalise
@@ -194,6 +195,7 @@ def learn(given: Sequence[Numbered], blocks: Blocks, streams: Sequence[Any]) -> 
                 latest=[UNKNOWN] * depth,
                 mark=mark,
                 marks=set() if mark is None else {bytes(each)[mark[0]] & mark[1] for each in own},
+                is_key=key_check(name, stream.codec_context.extradata or b""),
                 ordered=is_video and not depth,
             )
         )

@@ -8,6 +8,7 @@ from itertools import compress, repeat
 from operator import and_, itemgetter, lt, sub
 
 from m0_chunker.media.mkv.ebml import OddError
+from m0_chunker.media.mkv.keys import IsKey
 from m0_chunker.media.mkv.parts import KEY, Blocks
 from m0_chunker.media.packets import Batch, Packets
 
@@ -27,6 +28,7 @@ class Track:
             libav takes the earliest of these and the picture's own.
         mark: (place, mask) of the byte whose bits tell how long a packet is.
         marks: what those bits may be.
+        is_key: asks a picture whether it is a key frame; None: the block is believed.
         ordered: pictures are shown in the order that they are decoded in.
         last: when the last one is shown, if so.
     """
@@ -36,6 +38,7 @@ class Track:
     latest: list[int]
     mark: tuple[int, int] | None = None
     marks: set[int] = field(default_factory=set)
+    is_key: IsKey | None = None
     ordered: bool = False
     last: int = UNKNOWN
 
@@ -81,13 +84,16 @@ class Translator:
             _check_marks(track, track.mark, payloads)
         if track.ordered:
             _check_order(track, pts)
+        keys = list(map(and_, compress(blocks.flags, chosen), repeat(KEY)))
+        if track.is_key and not all(map(track.is_key, compress(payloads, keys))):
+            raise OddError("a key frame is none")
         return Packets(
             payloads,
             list(map(len, payloads)),
             pts,
             list(map(partial(heappushpop, track.latest), pts)) if track.latest else pts[:],
             durations,
-            list(map(and_, compress(blocks.flags, chosen), repeat(KEY))),
+            keys,
         )
 
 

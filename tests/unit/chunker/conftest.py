@@ -13,6 +13,7 @@ from typing import Any
 
 import films
 import pytest
+from children import hold_back
 
 ROOT = Path(__file__).parents[3]
 
@@ -95,13 +96,15 @@ def start(
     """`m0-chunker --request`, its output piped."""
     request = directory / "request.json"
     request.write_text(json.dumps(build_request(film, directory, duration, **preprocessing)))
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, *program, "--request", str(request)],
         env=environment(directory, **(env or {})),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    hold_back(process)
+    return process
 
 
 def finish(process: subprocess.Popen, directory: Path) -> Run:

@@ -498,9 +498,6 @@ def test_for_what_is_settled_nothing_is_to_be_done(observed: Observed, policy: P
     decision = decide(replace(observed, job=job, acknowledged=recorded), policy, NOW)
     if until is not None and until >= NOW:
         assert decision.actions == ()
-    if until is None and observed.resource.status.finished and observed.backend_due:
-        # The other way round: only what will change by itself is not settled.
-        assert decision.actions or observed.resource.deleting or not observed.deadletter_due
 
 
 @given(OBSERVED, POLICIES)

@@ -69,7 +69,9 @@ def build_kopf_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 600
     # Finished resources are kept in thousands; all of them in one answer would fill the memory.
     settings.watching.chunk_size = 250
-    settings.queueing.worker_limit = 50
+    # Kopf has a worker for each object, which waits for more: a limit would make all others wait
+    # with it, and their events come too late.
+    settings.queueing.idle_timeout = 0.5
     settings.watching.label_selectors["jobs.batch"] = LABEL_RESOURCE
     settings.process.ultimate_exiting_timeout = None
     return settings

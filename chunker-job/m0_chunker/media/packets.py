@@ -96,7 +96,7 @@ class Batch:
         examples: a packet of libav's of each stream that has one here, the first.
     """
 
-    order: list[int]
+    order: Sequence[int]
     sizes: list[int]
     streams: list[Packets]
     examples: dict[int, Packet] = field(default_factory=dict)

@@ -33,12 +33,18 @@ class StreamShape:
     sample_rate: int = 0
     priming: int = 0
 
+    @property
+    def factor(self) -> int:
+        """How many of the chunk's ticks one of the stream's is; 0 where that is no whole number."""
+        factor, rest = divmod(self.base.numerator * self.timescale, self.base.denominator)
+        return 0 if rest else factor
+
     def rescale(self, times: Sequence[int]) -> list[int]:
         """The stream's ticks as the chunk's, to the nearest."""
-        over, under = self.base.numerator * self.timescale, self.base.denominator
-        if not over % under:
-            factor = over // under
+        factor = self.factor
+        if factor:
             return list(times) if factor == 1 else [time * factor for time in times]
+        over, under = self.base.numerator * self.timescale, self.base.denominator
         return [(2 * time * over + under) // (2 * under) for time in times]
 
 

@@ -248,23 +248,29 @@ class ChunkWriter:
         assert shape.template is not None  # noqa: S101 - it has packets
         if shape.frame_bytes:
             return self._describe_pcm(samples, shape, origin)
-        dts, pts = shape.rescale(samples.dts), shape.rescale(samples.pts)
-        (last,) = shape.rescale([samples.last_duration])
+        factor, dts, pts = 1, list(samples.dts), list(samples.pts)
+        last = samples.last_duration
+        if shape.factor and last > 0:  # then only what is left of the times need be converted
+            factor = shape.factor
+        else:
+            dts, pts, (last,) = map(shape.rescale, (dts, pts, [last]))
         offsets = list(map(sub, pts, dts))
         counts = map(sub, [*samples.run_firsts[1:], len(dts)], samples.run_firsts)
         first = self.chunk_id == 1
+        hidden = (min(pts[:REORDER]) - dts[0]) * factor
+        clock = Clock.of(origin, Fraction(1, shape.timescale))
         return ChunkTrack(
             template=shape.template if first else without_priming(shape.template),
             timescale=shape.timescale,
             sizes=samples.sizes,
-            deltas=Runs.of([*map(sub, dts[1:], dts), max(last, 1)]),
-            offsets=Runs.of(offsets) if any(offsets) else None,
+            deltas=Runs.of([*map(sub, dts[1:], dts), max(last, 1)]).scaled(factor),
+            offsets=Runs.of(offsets).scaled(factor) if any(offsets) else None,
             sync=None if len(samples.sync) == len(dts) else samples.sync,
             run_counts=list(counts),
             run_places=samples.run_places,
             run_descriptions=None,
-            begin=Clock.of(origin, Fraction(1, shape.timescale)).ticks_between(dts[0], self.start),
-            hidden=min(pts[:REORDER]) - dts[0] + (shape.priming if first else 0),
+            begin=clock.ticks_between(dts[0] * factor, self.start),
+            hidden=hidden + (shape.priming if first else 0),
             span=Clock.of(origin, shape.base).seconds_between(self.start, samples.end),
         )
 

@@ -35,9 +35,9 @@ class Blocks:
     """
 
     begins: list[int] = field(default_factory=list)
-    tracks: list[int] = field(default_factory=list)
+    tracks: bytearray = field(default_factory=bytearray)
     times: list[int] = field(default_factory=list)
-    flags: list[int] = field(default_factory=list)
+    flags: bytearray = field(default_factory=bytearray)
     durations: dict[int, int] = field(default_factory=dict)
     trimmed: list[int] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)

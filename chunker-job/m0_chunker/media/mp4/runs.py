@@ -29,6 +29,10 @@ class Runs(NamedTuple):
         counts = list(map(sub, [*starts[1:], len(values)], starts))
         return cls(counts, list(map(values.__getitem__, starts)))
 
+    def scaled(self, factor: int) -> "Runs":
+        """The runs of so many times the values."""
+        return self if factor == 1 else Runs(self.counts, [value * factor for value in self.values])
+
     @property
     def total(self) -> int:
         """The sum of all values."""

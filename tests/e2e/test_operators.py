@@ -13,6 +13,7 @@ import yaml
 from devstack import ROOT, Message, wait_for
 from m0_contract.resource import KIND
 from m0_operator.adapters.cluster import KubernetesCluster
+from m0_operator.services.resync import LISTENING_S
 from own import Operator, OwnStack, own_stack
 
 Request = Callable[..., dict[str, Any]]
@@ -307,3 +308,26 @@ async def test_thousands_of_resources_are_listed_by_pages(
     assert versions == [
         (item["metadata"]["name"], item["metadata"]["resourceVersion"]) for item in whole
     ]
+
+
+def test_a_crowd_of_resources_is_heard_in_time(own: OwnStack, new_id: NewId) -> None:
+    example = yaml.safe_load((ROOT / "examples" / "videochunkjob.yaml").read_text())
+    names = [f"video-{new_id()}" for _ in range(300)]
+    items = [
+        example | {"metadata": {"name": name}, "spec": example["spec"] | {"suspend": True}}
+        for name in names
+    ]
+    everything = {"apiVersion": "v1", "kind": "List", "items": items}
+    own.kubectl("apply", "-f", "-", stdin=json.dumps(everything))
+    operator = own.start(M0_RESYNC_S="5", M0_GRAPHQL_URL="")
+    wait_for("it to lead", lambda: operator.leads)
+
+    def all_seen() -> bool:
+        found = own.items("vcj", "")
+        return all(item.get("status", {}).get("phase") == "Queued" for item in found)
+
+    wait_for("all to be looked at", all_seen)
+    # By then it has compared lists with events, and would have started anew.
+    time.sleep(LISTENING_S + 10)
+    assert operator.process.poll() is None, operator.last_words
+    assert not operator.said("Starting anew")

@@ -43,6 +43,9 @@ class Hearing:
         for key, version in versions.items():
             if self._heard.get(key) != version:
                 self._unheard.setdefault(key, self._clock())
+            else:
+                # The list before may have been older than what was heard meanwhile.
+                self._unheard.pop(key, None)
 
     @property
     def doubtful(self) -> bool:

@@ -156,6 +156,18 @@ async def test_an_event_that_was_on_its_way_is_waited_for(scene: Scene) -> None:
     await scene.resync.look()
 
 
+async def test_a_list_that_is_older_than_what_was_heard_is_no_reason_to_worry(
+    scene: Scene,
+) -> None:
+    scene.hearing.hear(RESOURCE, "a", "3", deleted=False)
+    scene.lists.resources = [item("a", "2")]
+    await scene.resync.look()
+    scene.lists.resources = [item("a", "3")]
+    scene.now += LISTENING_S
+    await scene.resync.look()
+    assert not scene.hearing.doubtful
+
+
 @pytest.mark.parametrize("told", [True, False])
 async def test_what_has_gone_is_not_waited_for(scene: Scene, told: bool) -> None:
     scene.lists.resources = [item("a", "2")]

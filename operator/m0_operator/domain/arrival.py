@@ -79,15 +79,16 @@ def may_be_echo(existing: Resource, manifest: Mapping[str, Any]) -> bool:
     )
 
 
-def may_come_again(existing: Resource, now: datetime) -> bool:
-    """Whether the message behind a failed resource may still be on its way back to us.
+def may_come_again(existing: Resource, manifest: Mapping[str, Any], now: datetime) -> bool:
+    """Whether a failed resource's own message, another than this one, may still come back to us.
 
     It was not acknowledged, as far as is on record, and the broker may not even have noticed
-    that its reader is gone. Once the resource has made room for another one, nobody would
-    know the message any more: it would be run, and be dead-lettered, twice.
+    that its reader is gone. Once the resource has made room for another request, nobody would
+    know the message any more: it would be run, and be dead-lettered, twice. One that asks for
+    the same needs no waiting: whichever comes second then is a duplicate.
     """
     origin = existing.spec.origin
-    if origin is None or existing.status.acknowledged:
+    if origin is None or existing.status.acknowledged or same_request(existing.spec, manifest):
         return False
     try:
         return now < datetime.fromisoformat(origin.received_at) + COMES_AGAIN_WITHIN

@@ -290,7 +290,7 @@ class Intake:
                 return await self._refuse(delivery, existing, refusal)
             if verdict == "replace":
                 known = existing.uid in self._acknowledged
-                if not known and may_come_again(existing, self._now()):
+                if not known and may_come_again(existing, manifest, self._now()):
                     raise _NotYetError(f"the message behind {name} may come again: it goes first")
                 manifest = _with_lineage(manifest, build_lineage(delivery.message_id, existing))
             await self._make_room(existing, verdict)

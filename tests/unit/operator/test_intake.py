@@ -245,7 +245,6 @@ async def test_a_replay_by_its_dead_letter_is_no_echo_even_after_a_lost_acknowle
 ) -> None:
     await fail_unacknowledged(world)
     letter = world.dead_letters.letters[0]
-    world.now += COMES_AGAIN_WITHIN
     await world.send(letter["body"], headers=letter["headers"], redelivered=True)
     await world.reconcile()
     assert len(world.cluster.jobs) == 2
@@ -463,7 +462,7 @@ async def test_a_held_message_that_made_a_resource_after_all_is_no_replay_of_it(
 
 async def test_a_held_message_is_no_echo_of_what_was_there_before_it(world: World) -> None:
     await fail_unacknowledged(world)
-    world.now += COMES_AGAIN_WITHIN
+    world.wait(5)
     world.cluster.fail("create_resource")
     world.inbox.waiting.append(delivery := _delivery())
     with pytest.raises(ClusterUnavailableError):

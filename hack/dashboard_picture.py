@@ -23,7 +23,7 @@ from way import Way
 
 PICTURE = ROOT / "docs" / "dashboard.svg"
 DASHBOARD = ROOT / "charts/m0-operator/files/dashboard.json"
-VIDEOS, EVERY_S, AWAY_FROM, AWAY_UNTIL = 60, 4.0, 20, 30
+VIDEOS, EVERY_S, AWAY_FROM, AWAY_UNTIL = 56, 3.0, 18, 27
 STEP_S, RATE_S = 5, 40
 COLUMN, ROW, GAP, HEAD = 320, 23, 8, 56
 LEFT, TOP, RIGHT, BOTTOM = 46, 30, 8, 34
@@ -140,6 +140,9 @@ def _panel(panel: dict[str, Any], series: Series, start: float, end: float) -> l
     most = max((value for _, points in series for _, value in points), default=0) or 1
     top = _round_up(most)
     parts += _axis(top, unit, height)
+    if len(series) > len(COLOURS):
+        # One for each code that there is: those that never came are left out.
+        series = [each for each in series if any(value for _, value in each[1])] or series[:1]
     at = 10.0
     for number, (name, points) in enumerate(series):
         colour = COLOURS[number % len(COLOURS)]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.films import films_in_store
+from chaos.load import CHUNKS, FILM_S, request
 from chaos.play import Films
 from devstack import ROOT, wait_for
 from own import Operator, OwnStack, own_stack
@@ -25,7 +26,6 @@ from way import Way
 
 REPORT = ROOT / "docs" / "outages.md"
 ENOUGH_MIN = {"broker": 10.0, "backend": 60.0}
-FILM_S, CHUNKS = 8, 2
 BEFORE, MEANWHILE = 2, 4
 """Good requests that are sent just before an outage, and while it lasts; and a bad one before."""
 
@@ -102,15 +102,7 @@ class Outages:
 
     def _send(self, film: str) -> int:
         process_id = next(self._ids)
-        request = {
-            "process_id": process_id,
-            "inference_modality": "batch",
-            "cloud_stream_path": film,
-            "destination_prefix": f"processed/{process_id}/",
-            "cache_container_name": "spectra-cache",
-            "video_preprocessing": {"chunk_duration": FILM_S // CHUNKS},
-        }
-        self._own.publish(request, queue=self._own.requests)
+        self._own.publish(request(process_id, film), queue=self._own.requests)
         return process_id
 
     def _switch(self, what: str, *, open_: bool) -> None:

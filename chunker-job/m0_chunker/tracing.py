@@ -24,7 +24,6 @@ from m0_contract.trace import (
     Span,
     SpanContext,
     Value,
-    get_trace_id,
     is_sampled,
     read_context,
 )
@@ -182,7 +181,7 @@ def open_trace(settings: Settings, process_id: int | str) -> Trace:
     """What the deployment and the request want."""
     headers = settings.trace_headers
     parent = read_context(headers)
-    trace_id = get_trace_id(settings.trace, settings.run) or os.urandom(16).hex()
+    trace_id = settings.trace_id or os.urandom(16).hex()
     sampled = is_sampled(trace_id, settings.trace_ratio) if parent is None else parent.sampled
     if settings.otlp_endpoint is None or not sampled:
         return Trace(headers)

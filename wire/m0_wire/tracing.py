@@ -70,7 +70,8 @@ class Tracing:
             id_generator=self._ids,
             shutdown_on_exit=False,
         )
-        self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._exporter = OTLPSpanExporter()
+        self.provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self.provider.get_tracer("m0")
 
     def record(self, span: Span) -> None:
@@ -110,6 +111,8 @@ class Tracing:
         until = time.monotonic() + timeout_s
         while flushing.is_alive() and time.monotonic() < until and not self._complaints.troubled:
             flushing.join(0.02)
+        self._complaints.end()
+        self._exporter.shutdown()
 
 
 def _clean(attributes: Mapping[str, Value | None]) -> dict[str, Value]:
@@ -152,14 +155,19 @@ class _Complaints(logging.Handler):
         self._say = say
         self._said_at: dict[str, float] = {}
         self._unsent_at = -TROUBLE_S
-        library = logging.getLogger("opentelemetry")
-        library.handlers[:] = [self]
-        library.propagate = False
+        self._library = logging.getLogger("opentelemetry")
+        self._library.handlers[:] = [self]
+        self._library.propagate = False
 
     @property
     def troubled(self) -> bool:
         """Whether something could not be sent just now."""
         return time.monotonic() - self._unsent_at < TROUBLE_S
+
+    def end(self) -> None:
+        """Nobody listens any more: what it says of being stopped is no trouble."""
+        self._library.removeHandler(self)
+        self._library.addHandler(logging.NullHandler())
 
     def emit(self, record: logging.LogRecord) -> None:
         # A full queue is no reason not to send what is in it.

@@ -54,6 +54,11 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         ),
         Panel("Messages ready", "none", {"{{queue}}": "max by (queue) (m0_queue_messages{ON})"}),
         Panel(
+            "No message is older than",
+            "s",
+            {"requests": 'max(m0_queue_not_empty_seconds{ON,queue="requests"})'},
+        ),
+        Panel(
             "Slots", "none", {"used": "max(m0_slots_used{ON})", "limit": "max(m0_slots_limit{ON})"}
         ),
         Panel("Requests settled", "reqps", {"{{result}}": rate("m0_requests_total", "result")}),

@@ -21,7 +21,8 @@ from m0_operator import __version__
 from m0_operator.adapters.backend import GraphqlReporter
 from m0_operator.adapters.broker import AmqpInbox, AmqpPublisher
 from m0_operator.adapters.cluster import KubernetesCluster
-from m0_operator.adapters.metrics import Gauges, Metrics
+from m0_operator.adapters.gauges import Gauges
+from m0_operator.adapters.metrics import Metrics
 from m0_operator.adapters.queue_kind import say_priorities
 from m0_operator.adapters.queue_probe import QueueDepths
 from m0_operator.adapters.traces import Traces
@@ -294,6 +295,7 @@ class App:
             watch_behind_s=lambda: self._hearing.behind_s,
             rounds=lambda: (self._intake.rounds, self._intake.errors),
             messages=lambda: self._backlog.messages,
+            not_empty_s=self._backlog.not_empty_s,
         )
 
     def _livez(self) -> Mapping[str, bool]:

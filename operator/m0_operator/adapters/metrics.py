@@ -1,12 +1,11 @@
 """The operator's figures for Prometheus, at `/metrics` of its health port.
 
-Counters are counted where something was done (`services/telemetry.py`), gauges are asked for
-when somebody looks. Names and units: docs/observability.md.
+What is counted where something was done (`services/telemetry.py`); what is asked for when somebody
+looks is in `gauges.py`. Names and units: docs/observability.md.
 """
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,9 +20,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
 
+from m0_operator.adapters.gauges import Asked, Gauges
 from m0_operator.domain.actions import BackendStatus
 from m0_operator.domain.observed import Observed, Resource
 from m0_operator.domain.receipt import seconds_between
@@ -36,26 +34,6 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 _SHORT = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _LONG = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400)
 _MEMORY = tuple(2.0**n for n in range(25, 36))
-
-
-@dataclass(frozen=True, slots=True)
-class Gauges:
-    """What is asked for whenever somebody looks; all are quick.
-
-    Attributes:
-        leader: whether this process leads.
-        rounds: of the intake so far, and how many of them failed: (rounds, errors).
-        messages: messages ready, by queue; one that could not be asked is missing.
-    """
-
-    leader: Callable[[], bool]
-    slots_limit: Callable[[], float]
-    slots_used: Callable[[], float]
-    not_starting: Callable[[], float]
-    workqueue: Callable[[], float]
-    watch_behind_s: Callable[[], float]
-    rounds: Callable[[], tuple[int, int]]
-    messages: Callable[[], Mapping[str, int]]
 
 
 class Metrics:
@@ -132,7 +110,7 @@ class Metrics:
 
     def watch(self, gauges: Gauges) -> None:
         """Ask these whenever somebody looks; once in a process."""
-        self._registry.register(_Asked(gauges))
+        self._registry.register(Asked(gauges))
 
     def expose(self) -> bytes:
         """Prometheus' text format."""
@@ -232,38 +210,6 @@ class _TimedReporter:
             raise
         finally:
             self._seconds.labels(result).observe(time.monotonic() - began)
-
-
-class _Asked(Collector):
-    """What others know, asked when somebody looks."""
-
-    def __init__(self, gauges: Gauges) -> None:
-        self._gauges = gauges
-
-    def collect(self) -> Iterable[Any]:
-        """The families. One that stands by knows of nothing but that: it says nothing else."""
-        ask = self._gauges
-        yield _gauge("leader", "1 for the operator that acts, 0 for others.", ask.leader())
-        if not ask.leader():
-            return
-        yield _gauge("slots_limit", "How many videos may be unfinished.", ask.slots_limit())
-        yield _gauge("slots_used", "How many are.", ask.slots_used())
-        yield _gauge("videos_not_starting", "Those whose pod can't start.", ask.not_starting())
-        yield _gauge("workqueue_depth", "Resources that wait to be looked at.", ask.workqueue())
-        yield _gauge(
-            "watch_behind_seconds", "How long the watches owe an event.", ask.watch_behind_s()
-        )
-        rounds, errors = ask.rounds()
-        yield CounterMetricFamily("m0_intake_rounds", "Looks for a message.", value=rounds)
-        yield CounterMetricFamily("m0_intake_errors", "Those that failed.", value=errors)
-        messages = GaugeMetricFamily("m0_queue_messages", "Messages ready.", labels=["queue"])
-        for queue, number in ask.messages().items():
-            messages.add_metric([queue], number)
-        yield messages
-
-
-def _gauge(name: str, says: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"m0_{name}", says, value=float(value))
 
 
 def _observe(histogram: Histogram, value: float | None) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from m0_operator.adapters.metrics import Gauges, Metrics
+from m0_operator.adapters.gauges import Gauges
+from m0_operator.adapters.metrics import Metrics
 from unit.charts.rendering import GOLDEN, HELM, Manifest, find
 
 TESTS = GOLDEN / "alerts-test.yaml"
@@ -56,7 +57,13 @@ def test_rules_and_dashboard_ask_only_for_metrics_that_there_are(
     metrics = Metrics("1")
     zero = lambda: 0.0  # noqa: E731
     metrics.watch(
-        Gauges(lambda: True, zero, zero, zero, zero, zero, lambda: (0, 0), lambda: {"requests": 1})
+        Gauges(
+            lambda: True,
+            *(zero, zero, zero, zero, zero),
+            rounds=lambda: (0, 0),
+            messages=lambda: {"requests": 1},
+            not_empty_s=lambda: {"requests": 1.0},
+        )
     )
     said = metrics.expose().decode()
     families = set(re.findall(r"^# TYPE (\S+)", said, re.MULTILINE))

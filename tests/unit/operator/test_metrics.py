@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from fakes.wire import FakeReporter
 from m0_operator import __version__
-from m0_operator.adapters.metrics import Gauges, Metrics
+from m0_operator.adapters.gauges import Gauges
+from m0_operator.adapters.metrics import Metrics
 from m0_wire.errors import BackendUnavailableError
 
 from .conftest import World, failed, request_body
@@ -152,10 +153,12 @@ async def test_gauges_are_asked_for_and_an_unknown_depth_is_no_zero(counted: Cou
             watch_behind_s=lambda: 0.5,
             rounds=lambda: (9, 3),
             messages=lambda: messages,
+            not_empty_s=lambda: {"requests": 12.5},
         )
     )
     assert counted["m0_leader"] == 1
     assert counted['m0_queue_messages{queue="requests"}'] == 7
+    assert counted['m0_queue_not_empty_seconds{queue="requests"}'] == 12.5
     assert counted["m0_intake_rounds_total"] == 9
     assert counted["m0_intake_errors_total"] == 3
     assert counted['m0_build_info{version="1.2.3"}'] == 1

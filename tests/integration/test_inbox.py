@@ -112,11 +112,11 @@ async def test_a_connection_on_which_nothing_arrives_any_more_is_given_up_in_tim
     began = time.monotonic()
     with pytest.raises(BrokerUnavailableError):
         await far.fetch()
-    assert time.monotonic() - began < TIMEOUT_S + CLOSING_S + 1
+    assert time.monotonic() - began < TIMEOUT_S + CLOSING_S + 5
     # No connection can be made either while it lasts.
     with pytest.raises(BrokerUnavailableError):
         await far.fetch()
-    assert time.monotonic() - began < 2 * (TIMEOUT_S + CLOSING_S + 1)
+    assert time.monotonic() - began < 2 * (TIMEOUT_S + CLOSING_S + 5)
     setattr(line[0], side, honest)
     assert await far.fetch() is not None
 
@@ -129,7 +129,7 @@ async def test_an_acknowledgement_that_nobody_hears_is_not_taken_for_one(
     began = time.monotonic()
     with pytest.raises(BrokerUnavailableError):
         await delivery.ack()
-    assert time.monotonic() - began < TIMEOUT_S + 1
+    assert time.monotonic() - began < TIMEOUT_S + 5
     await far.close()
     line[0].close()
     line[0].to_server = cut

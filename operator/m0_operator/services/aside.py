@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from m0_contract.errors import ErrorCode
+
 from m0_operator.services.ports import Delivery
 
 MAX_ASIDE = 20
@@ -15,49 +17,55 @@ TRY_EVERY = timedelta(seconds=5)
 HELD_AT_MOST = timedelta(minutes=20)
 """RabbitMQ closes a channel on which a message stays unacknowledged for half an hour."""
 
+Refusal = tuple[ErrorCode, str, str | None, int | str | None]
+"""(code, message, field, process_id)."""
 
-@dataclass(slots=True)
-class _Held:
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A message that was taken and is not settled.
+
+    Attributes:
+        since: when it was first tried.
+        due: when it is to be tried again; None at the first try.
+        refusal: why it is refused, once that is so.
+    """
+
     delivery: Delivery
     since: datetime
-    due: datetime
+    due: datetime | None = None
+    refusal: Refusal | None = None
 
 
 class Aside:
-    """A few deliveries; a restart gives them back to the queue."""
+    """A few messages; a restart gives them back to the queue."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        self._held: list[_Held] = []
+        self._held: list[Held] = []
 
-    def put(self, delivery: Delivery, *, next_one: bool = False) -> bool:
+    def put(self, held: Held, *, next_one: bool = False) -> bool:
         """Hold it, or hold it on; False when it must go back to the queue.
 
         Args:
             next_one: it is due at once, before any other is taken.
         """
         now = self._now()
-        due = now if next_one else now + TRY_EVERY
-        for item in self._held:
-            if item.delivery is delivery:
-                item.due = due
-                return now - item.since < HELD_AT_MOST
-        if len(self._held) >= MAX_ASIDE:
-            return False
-        self._held.append(_Held(delivery, now, due))
-        return True
+        if held not in self._held:
+            if len(self._held) >= MAX_ASIDE:
+                return False
+            self._held.append(held)
+        held.due = now if next_one else now + TRY_EVERY
+        return now - held.since < HELD_AT_MOST
 
-    def find_due(self) -> Delivery | None:
+    def find_due(self) -> Held | None:
         """One whose time has come; it stays held until `let_go`."""
         # With its channel a message went back to the queue, and will come again.
-        self._held = [item for item in self._held if item.delivery.alive]
+        self._held = [held for held in self._held if held.delivery.alive]
         now = self._now()
-        return next((item.delivery for item in self._held if item.due <= now), None)
+        return next((held for held in self._held if held.due is None or held.due <= now), None)
 
-    def holds(self, delivery: Delivery) -> bool:
-        """Whether it was tried before, and is still held."""
-        return any(item.delivery is delivery for item in self._held)
-
-    def let_go(self, delivery: Delivery) -> None:
+    def let_go(self, held: Held) -> None:
         """It is settled, or goes back."""
-        self._held = [item for item in self._held if item.delivery is not delivery]
+        if held in self._held:
+            self._held.remove(held)

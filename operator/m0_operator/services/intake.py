@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from m0_contract.errors import ErrorCode, Stage
 from m0_contract.request import RequestError, VideoRequest, parse_request
-from m0_contract.resource import Rejection
+from m0_contract.resource import Origin, Rejection
 from m0_wire import crash
 
 from m0_operator.domain.arrival import (
@@ -41,10 +41,10 @@ from m0_operator.errors import (
     ClusterUnavailableError,
 )
 from m0_operator.logs import about
-from m0_operator.services.aside import Aside
+from m0_operator.services.aside import Aside, Held
 from m0_operator.services.noting import note_video
 from m0_operator.services.pause import pause
-from m0_operator.services.ports import DeadLetters, Delivery, Inbox, Resources
+from m0_operator.services.ports import DeadLetters, Inbox, Resources
 from m0_operator.services.slots import Slots
 from m0_operator.services.telemetry import UNHEARD, Telemetry
 
@@ -67,19 +67,6 @@ class Taken:
 
     result: Result
     uid: str = ""
-
-
-Refusal = tuple[ErrorCode, str, str | None, int | str | None]
-"""(code, message, field, process_id)."""
-
-
-@dataclass(slots=True)
-class _Try:
-    """What is known of a delivery that is not settled; it holds the delivery, and so its id."""
-
-    delivery: Delivery
-    since: datetime
-    refusal: Refusal | None = None
 
 
 class _NotYetError(Exception):
@@ -123,7 +110,6 @@ class Intake:
         self._sleep = sleep
         self._aside = Aside(now)
         self._doubtful = False
-        self._tries: dict[int, _Try] = {}
         self.rounds = 0
         self.errors = 0
 
@@ -160,19 +146,18 @@ class Intake:
     async def _step(self) -> bool:
         if not self._slots.free:
             return False
-        # What went with its channel comes again as another delivery.
-        self._tries = {key: tried for key, tried in self._tries.items() if tried.delivery.alive}
-        delivery = self._aside.find_due() or await self._fetch()
-        if delivery is None:
+        held = self._aside.find_due() or await self._fetch()
+        if held is None:
             return False
+        delivery = held.delivery
         crash.point("intake.taken")
         try:
-            taken = await self._take(delivery)
+            taken = await self._take(held)
         except Exception as error:
             self._doubtful = away = isinstance(error, ClusterUnavailableError)
             # A quorum queue counts how often it gets a message back, and drops it at last.
-            if isinstance(error, STOP) or not self._aside.put(delivery, next_one=away):
-                await self._give_back(delivery)
+            if isinstance(error, STOP) or not self._aside.put(held, next_one=away):
+                await self._give_back(held)
                 raise
             if isinstance(error, TRY_AGAIN):
                 raise
@@ -180,9 +165,9 @@ class Intake:
             _say_set_aside(error)
             return True
         except BaseException:
-            await self._give_back(delivery)
+            await self._give_back(held)
             raise
-        self._let_go(delivery)
+        self._aside.let_go(held)
         await delivery.ack()
         crash.point("intake.acked")
         if taken.uid:
@@ -193,41 +178,34 @@ class Intake:
         logger.info("Request taken", extra={"result": taken.result, "priority": delivery.priority})
         return True
 
-    async def _fetch(self) -> Delivery | None:
+    async def _fetch(self) -> Held | None:
         if self._doubtful:
             # Nothing is taken that could only be given back.
             await self._resources.fetch_resource(PROBE)
             self._doubtful = False
-        return await self._inbox.fetch()
+        delivery = await self._inbox.fetch()
+        return Held(delivery, since=self._now()) if delivery is not None else None
 
-    async def _give_back(self, delivery: Delivery) -> None:
-        self._let_go(delivery)
-        await delivery.requeue()
+    async def _give_back(self, held: Held) -> None:
+        self._aside.let_go(held)
+        await held.delivery.requeue()
 
-    def _let_go(self, delivery: Delivery) -> None:
-        self._aside.let_go(delivery)
-        self._tries.pop(id(delivery), None)
-
-    async def _take(self, delivery: Delivery) -> Taken:
-        refusal = self._try(delivery).refusal
-        if refusal is not None:
+    async def _take(self, held: Held) -> Taken:
+        if held.refusal is not None:
             # Its dead letter may be out already: it stays refused, whatever is true by now.
-            return await self._dead_letter(delivery, *refusal)
+            return await self._dead_letter(held, *held.refusal)
         try:
-            request = parse_request(delivery.body)
+            request = parse_request(held.delivery.body)
         except RequestError as error:
             if error.process_id is None:
-                return await self._dead_letter(delivery, error.code, str(error), error.field)
-            return await self._take_invalid(delivery, error)
-        return await self._take_valid(delivery, request)
+                return await self._dead_letter(held, error.code, str(error), error.field)
+            return await self._take_invalid(held, error)
+        return await self._take_valid(held, request)
 
-    async def _take_valid(self, delivery: Delivery, request: VideoRequest) -> Taken:
-        origin = build_origin(
-            delivery.body, delivery.headers, delivery.priority, self._since(delivery)
-        )
-        manifest = build_resource(request, origin, self._namespace)
+    async def _take_valid(self, held: Held, request: VideoRequest) -> Taken:
+        manifest = build_resource(request, _build_origin(held), self._namespace)
         try:
-            return await self._create(delivery, manifest)
+            return await self._create(held, manifest)
         except ClusterRejectedError as error:
             refusal = RequestError(
                 ErrorCode.INVALID_REQUEST,
@@ -235,32 +213,33 @@ class Intake:
                 process_id=request.process_id,
                 inference_modality=request.inference_modality,
             )
-            return await self._take_invalid(delivery, refusal)
+            return await self._take_invalid(held, refusal)
 
-    async def _take_invalid(self, delivery: Delivery, error: RequestError) -> Taken:
+    async def _take_invalid(self, held: Held, error: RequestError) -> Taken:
         assert error.process_id is not None  # noqa: S101 - the callers have looked
-        origin = build_origin(
-            delivery.body, delivery.headers, delivery.priority, self._since(delivery)
-        )
         rejection = Rejection(
             code=error.code,
             message=cap(str(error)),
             field=cap(error.field, MAX_FIELD) if error.field else None,
         )
         manifest = build_rejected(
-            error.process_id, error.inference_modality, origin, rejection, self._namespace
+            error.process_id,
+            error.inference_modality,
+            _build_origin(held),
+            rejection,
+            self._namespace,
         )
         try:
-            return await self._create(delivery, manifest, refusal=error)
+            return await self._create(held, manifest, refusal=error)
         except ClusterRejectedError:
             return await self._dead_letter(
-                delivery, error.code, str(error), error.field, error.process_id
+                held, error.code, str(error), error.field, error.process_id
             )
 
     async def _create(
-        self, delivery: Delivery, manifest: dict[str, Any], refusal: RequestError | None = None
+        self, held: Held, manifest: dict[str, Any], refusal: RequestError | None = None
     ) -> Taken:
-        name = manifest["metadata"]["name"]
+        delivery, name = held.delivery, manifest["metadata"]["name"]
         manifest = _with_lineage(manifest, build_lineage(delivery.message_id, None))
         for _ in range(CREATE_TRIES):
             self._fence()
@@ -271,7 +250,7 @@ class Intake:
             else:
                 crash.point("intake.created", name)
                 note_video(created)
-                self._telemetry.created(created, self._since(delivery), self._now())
+                self._telemetry.created(created, held.since, self._now())
                 self._slots.observe(created)
                 self._wake(name)
                 return Taken("created", created.uid)
@@ -284,10 +263,10 @@ class Intake:
             if was_replayed(existing, delivery.message_id):
                 return Taken("duplicate", existing.uid)
             verdict = compare(existing, manifest)
-            if verdict == "duplicate" or self._is_echo(delivery, existing, manifest):
+            if verdict == "duplicate" or self._is_echo(held, existing, manifest):
                 return Taken("duplicate", existing.uid)
             if verdict == "conflict":
-                return await self._refuse(delivery, existing, refusal)
+                return await self._refuse(held, existing, refusal)
             if verdict == "replace":
                 known = existing.uid in self._acknowledged
                 if not known and may_come_again(existing, manifest, self._now()):
@@ -296,24 +275,17 @@ class Intake:
             await self._make_room(existing, verdict)
         raise _NotYetError(f"{name} comes and goes")
 
-    def _is_echo(self, delivery: Delivery, existing: Resource, manifest: dict[str, Any]) -> bool:
+    def _is_echo(self, held: Held, existing: Resource, manifest: dict[str, Any]) -> bool:
         # Acknowledged by ourselves, on record or not: then this is another message.
         known = existing.uid in self._acknowledged
         # Held since a try whose answer was lost, it may have made the resource then: this very one.
         made = (
             existing.spec.origin is not None
-            and self._aside.holds(delivery)
+            and held.due is not None
             and (existing.spec.origin.received_at == manifest["spec"]["origin"]["receivedAt"])
         )
-        again = delivery.redelivered or made
+        again = held.delivery.redelivered or made
         return again and not known and may_be_echo(existing, manifest)
-
-    def _since(self, delivery: Delivery) -> datetime:
-        """When it was first tried."""
-        return self._try(delivery).since
-
-    def _try(self, delivery: Delivery) -> "_Try":
-        return self._tries.setdefault(id(delivery), _Try(delivery, self._now()))
 
     async def _make_room(self, existing: Resource, verdict: Verdict) -> None:
         """Wait until a finished resource has gone, so that a new one can take its name."""
@@ -332,28 +304,26 @@ class Intake:
                 return
         raise _NotYetError(f"{existing.name} is still there")
 
-    async def _refuse(
-        self, delivery: Delivery, existing: Resource, refusal: RequestError | None
-    ) -> Taken:
+    async def _refuse(self, held: Held, existing: Resource, refusal: RequestError | None) -> Taken:
         process_id = existing.spec.process_id
         if refusal is not None:
             return await self._dead_letter(
-                delivery, refusal.code, str(refusal), refusal.field, process_id
+                held, refusal.code, str(refusal), refusal.field, process_id
             )
         message = f"process_id {process_id} is used by another request, {existing.name}"
-        return await self._dead_letter(delivery, ErrorCode.CONFLICT, message, None, process_id)
+        return await self._dead_letter(held, ErrorCode.CONFLICT, message, None, process_id)
 
     async def _dead_letter(
         self,
-        delivery: Delivery,
+        held: Held,
         code: ErrorCode,
         message: str,
         field: str | None,
         process_id: int | str | None = None,
     ) -> Taken:
         self._fence()
-        self._try(delivery).refusal = (code, message, field, process_id)
-        now = self._now()
+        held.refusal = (code, message, field, process_id)
+        delivery, now = held.delivery, self._now()
         original = pack_headers(delivery.headers)
         headers = build_headers(
             build_failure(code, message, stage=Stage.INTAKE, field=field),
@@ -376,6 +346,11 @@ class Intake:
             extra={"process_id": process_id, "code": code.value, "reason": message},
         )
         return Taken("dead-lettered")
+
+
+def _build_origin(held: Held) -> Origin:
+    delivery = held.delivery
+    return build_origin(delivery.body, delivery.headers, delivery.priority, held.since)
 
 
 def _with_lineage(manifest: dict[str, Any], lineage: tuple[str, ...]) -> dict[str, Any]:

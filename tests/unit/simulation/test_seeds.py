@@ -56,9 +56,9 @@ def test_an_acknowledgement_before_anything_holds_the_message_is_found(
 ) -> None:
     take = Intake._take
 
-    async def hasty(self: Intake, delivery: Any) -> Any:
-        await delivery.ack()
-        return await take(self, delivery)
+    async def hasty(self: Intake, held: Any) -> Any:
+        await held.delivery.ack()
+        return await take(self, held)
 
     monkeypatch.setattr(Intake, "_take", hasty)
     assert "nothing holds it" in first_finding()

@@ -25,7 +25,7 @@ from m0_operator.domain.resource_builder import build_applied
 from m0_operator.domain.views import VideoView
 from m0_operator.domain.wanted import VideoFilter
 from m0_operator.errors import ClusterForbiddenError, ClusterUnavailableError
-from m0_operator.gateway.models import LetterDetail, LetterList, LetterView, build_letter_list
+from m0_operator.gateway.models import LetterDetail, LetterList
 from m0_operator.gateway.submission import Submission
 from m0_operator.services.dead_letters import DeadLetterBox, Settled
 from m0_operator.services.jobs import (
@@ -178,7 +178,7 @@ class ClusterRoom:
             found = await box.list(wanted, limit=limit)
         except BrokerUnavailableError as error:
             raise await self.explain_broker(error) from error
-        return build_letter_list(found.letters, found.matched, complete=found.complete)
+        return LetterList(items=found.letters, matched=found.matched, complete=found.complete)
 
     async def letter(self, letter_id: str) -> LetterDetail | None:
         """One in full."""
@@ -285,8 +285,5 @@ class ClusterRoom:
 
 def _settlement(settled: Settled) -> Settlement:
     return Settlement(
-        tuple(LetterView.model_validate(item) for item in settled.letters),
-        tuple((LetterView.model_validate(item), why) for item, why in settled.refused),
-        tuple(sorted(settled.missing)),
-        settled.complete,
+        settled.letters, settled.refused, tuple(sorted(settled.missing)), settled.complete
     )

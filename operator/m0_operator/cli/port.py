@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from m0_operator.cli.findings import Finding
-from m0_operator.domain.letters import LetterFilter
+from m0_operator.domain.letters import Letter, LetterFilter
 from m0_operator.domain.views import VideoView
 from m0_operator.domain.wanted import VideoFilter
-from m0_operator.gateway.models import LetterDetail, LetterList, LetterView
+from m0_operator.gateway.models import LetterDetail, LetterList
 from m0_operator.gateway.submission import Submission
 from m0_operator.services.jobs import StopReceipt, Update, VideoPage
 
@@ -48,8 +48,8 @@ class Settlement:
         complete: whether the whole queue was looked at.
     """
 
-    letters: tuple[LetterView, ...]
-    refused: tuple[tuple[LetterView, str], ...] = ()
+    letters: tuple[Letter, ...]
+    refused: tuple[tuple[Letter, str], ...] = ()
     missing: tuple[str, ...] = ()
     complete: bool = True
 

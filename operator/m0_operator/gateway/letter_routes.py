@@ -12,7 +12,7 @@ from m0_operator.domain.letters import LetterFilter
 from m0_operator.gateway import examples
 from m0_operator.gateway.bodies import read_body, read_submission
 from m0_operator.gateway.examples import answer
-from m0_operator.gateway.models import LetterDetail, LetterList, Replayed, build_letter_list
+from m0_operator.gateway.models import LetterDetail, LetterList, Replayed
 from m0_operator.gateway.openapi import problems, request_body
 from m0_operator.gateway.problems import ProblemError
 from m0_operator.gateway.submission import Submission
@@ -42,7 +42,9 @@ def build_router(letters: DeadLetterBox) -> APIRouter:
         """The dead letters, the newest failure first. Looking changes nothing."""
         wanted = LetterFilter(code=code, stage=stage, process_id=process_id, since=since)
         listing = await letters.list(wanted, limit=limit)
-        found = build_letter_list(listing.letters, listing.matched, complete=listing.complete)
+        found = LetterList(
+            items=listing.letters, matched=listing.matched, complete=listing.complete
+        )
         return JSONResponse(found.model_dump(mode="json"))
 
     @router.get(

@@ -54,36 +54,15 @@ class Stopping(BaseModel):
     message: str
 
 
-class LetterView(BaseModel):
-    """A dead letter."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: str
-    code: str = Field(description="Why it failed; empty, as all texts, when it doesn't say.")
-    stage: str
-    message: str
-    field: str
-    chunk_id: int | None
-    process_id: int | str | None
-    attempts: int | None
-    failed_at: str
-    first_seen_at: str
-    priority: int
-    size_bytes: int
-    body_sha256: str
-    lineage: list[str] = Field(description="Dead letters that it was replayed from, oldest first.")
-
-
 class LetterList(BaseModel):
     """Dead letters, the newest failure first."""
 
-    items: list[LetterView]
+    items: tuple[Letter, ...]
     matched: int = Field(description="How many were meant, also those beyond the limit.")
     complete: bool = Field(description="Whether the whole queue was looked at.")
 
 
-class LetterDetail(LetterView):
+class LetterDetail(Letter):
     """A dead letter with all that came with it."""
 
     body: str = Field(description="The request as it came: text, or base64.")
@@ -98,7 +77,7 @@ class LetterDetail(LetterView):
         except UnicodeDecodeError:
             body, encoding = base64.b64encode(full.body).decode(), "base64"
         return cls(
-            **LetterView.model_validate(full.letter).model_dump(),
+            **full.letter.model_dump(),
             body=body,
             body_encoding="utf-8" if encoding == "utf-8" else "base64",
             headers=pack_headers(full.headers),
@@ -112,9 +91,3 @@ class Replayed(BaseModel):
     process_id: int | str | None
     status: Literal["QUEUED"]
     message: str
-
-
-def build_letter_list(letters: tuple[Letter, ...], matched: int, *, complete: bool) -> LetterList:
-    """A list for people."""
-    items = [LetterView.model_validate(letter) for letter in letters]
-    return LetterList(items=items, matched=matched, complete=complete)

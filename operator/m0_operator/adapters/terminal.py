@@ -1,16 +1,13 @@
-"""The Kubernetes API for a person at a terminal: their kubeconfig, events, logs, rights."""
+"""The Kubernetes API for a person at a terminal: their kubeconfig, events, rights."""
 
 import os
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, Self
 
 from kubernetes.aio import client, config
 
-from m0_operator.adapters.answers import read_answer, translated
 from m0_operator.adapters.videos import KubernetesVideos
 
-FOLLOW_S = 24 * 3600
 _SELECTOR = "app.kubernetes.io/name=m0-operator,app.kubernetes.io/component=operator"
 
 
@@ -37,7 +34,6 @@ class KubernetesTerminal(KubernetesVideos):
         """
         self._kubeconfig = kubeconfig
         self._context = context
-        self._user_timeout_s = timeout_s
         inside = bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and not (
             kubeconfig or os.environ.get("KUBECONFIG")
         )
@@ -100,39 +96,6 @@ class KubernetesTerminal(KubernetesVideos):
             query = [("fieldSelector", field), ("limit", "200")]
             found += (await self._request("GET", self._events, query=query))["items"]
         return found
-
-    async def read_log(
-        self, pod: str, *, follow: bool = False, tail: int | None = None
-    ) -> AsyncGenerator[str, None]:
-        """A pod's log, line by line."""
-        query = [("follow", "true")] if follow else []
-        if tail is not None:
-            query.append(("tailLines", str(tail)))
-        with translated():
-            answer = await self._call(
-                "GET",
-                f"{self._pods}/{pod}/log",
-                query=query,
-                timeout_s=FOLLOW_S if follow else self._user_timeout_s,
-            )
-        response = answer.response
-        try:
-            if response.status != 200:
-                with translated():
-                    read_answer(response.status, "GET", await response.read())
-            rest = b""
-            while True:
-                with translated():
-                    part = await response.content.readany()
-                *lines, rest = (rest + part).split(b"\n")
-                for line in lines:
-                    yield line.decode(errors="replace")
-                if not part:
-                    break
-            if rest:
-                yield rest.decode(errors="replace")
-        finally:
-            response.close()
 
     async def fetch_operator(self) -> dict[str, Any] | None:
         """The operator's Deployment, as the chart labels it; None when there is none."""

@@ -14,8 +14,8 @@ from m0_operator.adapters.letters import AmqpLetterQueue
 from m0_operator.adapters.terminal import KubernetesTerminal, NoClusterError
 from m0_operator.cli.errors import CliError, Exit, refuse, usage
 from m0_operator.cli.findings import Finding
-from m0_operator.cli.happenings import follow_pods, read_events
-from m0_operator.cli.port import Happening, LogLine, QueueState, Settlement
+from m0_operator.cli.happenings import read_events
+from m0_operator.cli.port import Happening, QueueState, Settlement
 from m0_operator.cli.release import UNKNOWN, Release, read_release, read_secret
 from m0_operator.cli.where import Where
 from m0_operator.domain.deadletter import build_failure_id
@@ -35,6 +35,7 @@ from m0_operator.services.jobs import (
     VideoPage,
     Videos,
 )
+from m0_operator.services.pod_logs import LogPart, PodLogs
 
 NO_BROKER = "give --amqp-url or M0_AMQP_URL"
 
@@ -154,11 +155,12 @@ class ClusterRoom:
 
     async def logs(
         self, view: VideoView, *, follow: bool, tail: int | None
-    ) -> AsyncGenerator[LogLine, None]:
+    ) -> AsyncGenerator[LogPart, None]:
         """What the pods of its latest Job have written."""
-        async with aclosing(follow_pods(self.cluster, view, follow=follow, tail=tail)) as lines:
-            async for line in lines:
-                yield line
+        parts = await PodLogs(self.cluster).open(view, follow=follow, tail=tail)
+        async with aclosing(parts):
+            async for part in parts:
+                yield part
 
     # ── Dead letters ──────────────────────────────────────────────────────────
     async def _box(self) -> DeadLetterBox:

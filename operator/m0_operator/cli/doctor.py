@@ -153,7 +153,8 @@ async def _last_words(room: ClusterRoom, pods: list[dict[str, Any]]) -> str:
         try:
             lines = [
                 text
-                async for text in room.cluster.read_log(pod["metadata"]["name"], tail=LOG_LINES)
+                async for part in room.cluster.read_log(pod["metadata"]["name"], tail=LOG_LINES)
+                for text in part
             ]
         except OperatorError:
             continue

@@ -11,6 +11,7 @@ from m0_operator.domain.wanted import VideoFilter
 from m0_operator.gateway.models import LetterDetail, LetterList
 from m0_operator.gateway.submission import Submission
 from m0_operator.services.jobs import StopReceipt, Update, VideoPage
+from m0_operator.services.pod_logs import LogPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,6 @@ class Happening:
     about: str
     message: str
     count: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class LogLine:
-    """A line of a pod's log."""
-
-    pod: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +108,8 @@ class Videos(Protocol):
 
     def logs(
         self, view: VideoView, *, follow: bool, tail: int | None
-    ) -> AsyncGenerator[LogLine, None]:
-        """What the pods of its latest Job have written."""
+    ) -> AsyncGenerator[LogPart, None]:
+        """What the pods of its latest Job have written; NoPodError."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The answers' models, as the OpenAPI document shows them."""
+"""The models of answers and bodies, as the OpenAPI document and the terminal have them."""
 
 import base64
 from typing import Any, Literal, Self
@@ -9,6 +9,9 @@ from m0_operator.domain.headers import pack_headers
 from m0_operator.domain.letters import Letter
 from m0_operator.domain.views import VideoSummary
 from m0_operator.services.dead_letters import FullLetter
+
+MARK = "── "
+"""What follows it on a line of a log is the gateway's own: a pod's name, or why it ends here."""
 
 
 class Queued(BaseModel):
@@ -44,6 +47,14 @@ class VideoList(BaseModel):
         description="Give it back as `continue` for the next page. There may be more as long as it "
         "is not null, even when this page has few items or none.",
     )
+
+
+class VideoChange(BaseModel):
+    """What is wished of a video."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    suspend: bool = Field(description="Whether it is held back.")
 
 
 class Stopping(BaseModel):
@@ -82,6 +93,14 @@ class LetterDetail(Letter):
             body_encoding="utf-8" if encoding == "utf-8" else "base64",
             headers=pack_headers(full.headers),
         )
+
+
+class Purged(BaseModel):
+    """What became of the dead letters that were meant."""
+
+    items: tuple[Letter, ...] = Field(description="Removed for good, in the queue's order.")
+    missing: tuple[str, ...] = Field(description="Ids that were named and not seen.")
+    complete: bool = Field(description="Whether the whole queue was looked at.")
 
 
 class Replayed(BaseModel):

@@ -35,8 +35,6 @@ class FakeTerminal(FakeVideoStore):
         self.script: list[tuple[str, dict[str, Any]]] = []
         self.denied: set[str] = set()
         self.deployment: dict[str, Any] | None = None
-        self.pods: list[dict[str, Any]] = []
-        self.log: dict[str, list[str]] = {}
         self.events: list[dict[str, Any]] = []
         self.secrets: dict[str, dict[str, str]] = {}
         self.config: dict[str, dict[str, str]] = {}
@@ -59,21 +57,11 @@ class FakeTerminal(FakeVideoStore):
         self.put(video)
         return video
 
-    async def fetch_pods(self, job: str) -> list[dict[str, Any]]:  # noqa: ARG002
-        return self.pods
-
     async def fetch_operator_pods(self) -> list[dict[str, Any]]:
         return self.pods
 
     async def fetch_events(self, objects: set[tuple[str, str]]) -> list[dict[str, Any]]:
         return [e for e in self.events if tuple(e["involvedObject"].values()) in objects]
-
-    async def read_log(
-        self, pod: str, *, follow: bool = False, tail: int | None = None
-    ) -> AsyncGenerator[str, None]:
-        del follow
-        for line in self.log.get(pod, [])[-tail if tail else None :]:
-            yield line
 
     async def fetch_operator(self) -> dict[str, Any] | None:
         return self.deployment

@@ -11,12 +11,20 @@ from m0_operator.adapters.videos import KubernetesVideos
 _SELECTOR = "app.kubernetes.io/name=m0-operator,app.kubernetes.io/component=operator"
 
 
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
 class NoClusterError(Exception):
     """The kubeconfig names no cluster, or can't be read."""
 
 
 class KubernetesTerminal(KubernetesVideos):
-    """One namespace, as the kubeconfig's user sees it. Use as an async context manager."""
+    """One namespace, as the kubeconfig's user sees it. Use as an async context manager.
+
+    Attributes:
+        inside: this is a pod without a kubeconfig: its account is asked with.
+        server: the API server's URL, once it is entered.
+    """
 
     def __init__(
         self,
@@ -27,7 +35,7 @@ class KubernetesTerminal(KubernetesVideos):
         timeout_s: float = 10.0,
     ) -> None:
         """Args:
-        namespace: empty for the context's own.
+        namespace: empty for the context's own, in a pod without a kubeconfig for the pod's.
         kubeconfig: a file; empty for the usual places.
         context: empty for the current one.
         timeout_s: bound on each request, seconds.
@@ -37,9 +45,9 @@ class KubernetesTerminal(KubernetesVideos):
         inside = bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and not (
             kubeconfig or os.environ.get("KUBECONFIG")
         )
-        self._inside = inside
+        self.inside = inside
         self.server = ""
-        own = "default" if inside else self._find_namespace()
+        own = _find_pods_namespace() if inside else self._find_namespace()
         super().__init__(namespace or own, timeout_s=timeout_s)
 
     @property
@@ -73,7 +81,7 @@ class KubernetesTerminal(KubernetesVideos):
     async def __aenter__(self) -> Self:
         configuration = client.Configuration()
         try:
-            if self._inside:
+            if self.inside:
                 config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             else:
                 await config.load_kube_config(  # type: ignore[no-untyped-call]
@@ -130,14 +138,15 @@ class KubernetesTerminal(KubernetesVideos):
         """The API server's."""
         return str((await self._request("GET", "/version")).get("gitVersion", ""))
 
-    async def may(self, verb: str, group: str, resource: str) -> bool:
-        """Whether the user may do this in the namespace."""
+    async def may(self, verb: str, group: str, resource: str, name: str = "") -> bool:
+        """Whether the user may do this in the namespace, to all or to the one of this name."""
         kind, _, part = resource.partition("/")
         attributes = {
             "namespace": self._namespace,
             "verb": verb,
             "group": group,
             "resource": kind,
+            "name": name,
             **({"subresource": part} if part else {}),
         }
         body = {
@@ -147,3 +156,10 @@ class KubernetesTerminal(KubernetesVideos):
         }
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
         return bool((await self._request("POST", path, body=body))["status"].get("allowed"))
+
+
+def _find_pods_namespace() -> str:
+    try:
+        return _POD_NAMESPACE.read_text().strip() or "default"
+    except OSError:
+        return "default"

@@ -1,5 +1,6 @@
 """The control room over a kubeconfig, and the broker where it is needed."""
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -7,7 +8,8 @@ from typing import Any
 
 from m0_contract.resource import VideoChunkJobSpec
 from m0_wire.broker import redact_url
-from m0_wire.errors import BrokerUnavailableError
+from m0_wire.errors import BrokerUnavailableError, SecretsError
+from m0_wire.secrets import load_secrets
 
 from m0_operator.adapters.broker import AmqpPublisher
 from m0_operator.adapters.letters import AmqpLetterQueue
@@ -253,6 +255,8 @@ class ClusterRoom:
         Raises:
             CliError: neither has it.
         """
+        if self.cluster.inside and not self.where.amqp_url:
+            self.where.amqp_url = await _read_own_url()
         if self.where.amqp_url:
             return self.where.amqp_url
         release = await self.release()
@@ -283,6 +287,17 @@ class ClusterRoom:
             hint += f" The URL is the release's own, made for inside of the cluster: {NO_BROKER},"
             hint += " such as of a port-forward"
         return CliError(Exit.UNREACHABLE, f"the broker {url}: {error}", hint)
+
+
+async def _read_own_url() -> str:
+    """In M0's own pod a cloud's secret store may have it; empty where none is named."""
+    try:
+        await asyncio.to_thread(load_secrets)
+    except SecretsError as error:
+        raise CliError(
+            Exit.UNREACHABLE, str(error), "the operator can't start without it"
+        ) from error
+    return os.environ.get("M0_AMQP_URL", "")
 
 
 def _settlement(settled: Settled) -> Settlement:

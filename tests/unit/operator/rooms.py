@@ -39,6 +39,7 @@ class FakeTerminal(FakeVideoStore):
         self.secrets: dict[str, dict[str, str]] = {}
         self.config: dict[str, dict[str, str]] = {}
         self.lease: dict[str, Any] | None = None
+        self.inside = False
         self.kinds: list[str] | None = ["videochunkjobs"]
 
     async def watch(self, name: str, version: str) -> AsyncGenerator[Change, None]:
@@ -86,7 +87,7 @@ class FakeTerminal(FakeVideoStore):
             raise self.error
         return "v1.37"
 
-    async def may(self, verb: str, group: str, resource: str) -> bool:  # noqa: ARG002
+    async def may(self, verb: str, group: str, resource: str, name: str = "") -> bool:  # noqa: ARG002
         return f"{verb} {resource}" not in self.denied
 
 

@@ -1,6 +1,7 @@
 """`m0` and videos, beside the cluster and through the gateway."""
 
 import json
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,17 @@ def test_submit_and_watch_of_one_that_fails(home: Home, capsys: Capture) -> None
     home.queue.publish = publish  # type: ignore[method-assign]
     assert home.run("submit", *FLAGS, "--watch") == 1
     assert "video-101 Failed NOT_MEDIA: why" in capsys.readouterr().out
+
+
+def test_without_rich_a_terminal_gets_lines(
+    near: Home, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M0's own image goes without it."""
+    monkeypatch.setattr("m0_operator.cli.watching.is_terminal", lambda: True)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    near.store.put(build_video(101, **final()))
+    assert near.run("watch", "101") == 0
+    assert capsys.readouterr().out == "video-101 Succeeded\n"
 
 
 def test_a_watch_gives_up_when_time_is_up(near: Home, capsys: Capture) -> None:

@@ -85,8 +85,8 @@ data: {"reason": "final"}
 """
 LOG = """\
 ── video-101-1-x7k2p
-{"time": "2026-01-01T12:00:03.120Z", "level": "INFO", "message": "Chunk stored", "chunk_id": 1}
-{"time": "2026-01-01T12:00:04.480Z", "level": "INFO", "message": "Chunk stored", "chunk_id": 2}
+{"time": "2026-01-01T12:00:03.120Z", "level": "info", "message": "Chunk stored", "chunk_id": 1}
+{"time": "2026-01-01T12:00:04.480Z", "level": "info", "message": "Chunk stored", "chunk_id": 2}
 """
 _LETTER: dict[str, Any] = {
     "id": "0b8f7a44-6f0e-4f0a-9a53-5f3c2c1c8a55",

@@ -16,7 +16,7 @@ from m0_operator.gateway.models import MARK
 from m0_operator.gateway.openapi import problems
 from m0_operator.gateway.params import ProcessId
 from m0_operator.gateway.problems import ProblemError
-from m0_operator.gateway.streams import LongAnswer, Streams, build_full_problem
+from m0_operator.gateway.streams import LongAnswer, Streams
 from m0_operator.services.jobs import Videos
 from m0_operator.services.pod_logs import LogPart, NoPodError, PodLogs
 
@@ -59,8 +59,6 @@ def build_router(videos: Videos, logs: PodLogs | None, streams: Streams) -> APIR
         """
         if logs is None:
             raise ProblemError(501, "LOGS_OFF", OFF)
-        if streams.full:
-            raise build_full_problem()
         view = await videos.get(unquote(process_id))
         return LogStream(_read(logs, view, follow=follow, tail=tail), streams)
 

@@ -127,7 +127,7 @@ def test_a_purge_wants_to_be_sure(
 
 
 def test_hundreds_are_purged_by_their_ids(home: Home) -> None:
-    names = [f"m0-failed-{number:036}" for number in range(250)]
+    names = [f"m0-failed-{number:036}" for number in range(600)]
     home.letters.letters = [Message(b"{}", {}, 0, name) for name in (*names, "other")]
     assert home.run("dlq", "purge", *names, "--yes") == 0
     assert [item.message_id for item in home.letters.letters] == ["other"]

@@ -122,6 +122,7 @@ async def test_one_is_purged_and_shown_for_the_last_time(
         ({"code": "KILLED", "process_id": "2"}, [], []),
         ({"since": "2026-01-02T00:00:00"}, ["id/2"], []),
         ({"process_id": ""}, [], []),
+        ({"stage": "chunk"}, [], []),
         ({"all": "true"}, ["id/1", "id/2", "raw"], []),
     ],
 )

@@ -64,6 +64,9 @@ async def test_what_there_is_none_of(
     client: httpx.AsyncClient, door: Door, query: dict[str, str]
 ) -> None:
     assert (await client.get("/api/v1/jobs/7/logs", params=query)).json()["code"] == "NOT_FOUND"
+    door.store.put(build_video("a/b", phase="Running"))
+    answer = await client.get("/api/v1/jobs/a%2Fb/logs")
+    assert answer.json()["code"] == "NO_POD", "the video is there"
     door.store.set_status("video-101", phase="Failed")
     answer = await client.get(LOGS, params=query)
     assert (answer.status_code, answer.json()["code"]) == (404, "NO_POD")

@@ -82,6 +82,8 @@ async def test_any_id_can_be_named_in_a_path(client: httpx.AsyncClient) -> None:
     answer = await client.get(f"{JOBS}/a%2Fb%20%252F%3F")
     assert answer.json()["process_id"] == "a/b %2F?"
     assert (await client.get(f"{JOBS}/%22101%22")).status_code == 404
+    answer = await client.patch(f"{JOBS}/a%2Fb%20%252F%3F", json={"suspend": True})
+    assert answer.status_code == 200
     assert (await client.delete(f"{JOBS}/a%2Fb%20%252F%3F")).status_code == 202
 
 

@@ -24,7 +24,7 @@ class FakeTerminal(FakeVideoStore):
 
     Attributes:
         script: statuses, each of which comes true with one watch: {name: status}.
-        denied: "verb resource" that the user may not do.
+        denied: "verb resource", or "verb resource name", that the user may not do.
     """
 
     namespace = "m0"
@@ -88,7 +88,7 @@ class FakeTerminal(FakeVideoStore):
         return "v1.37"
 
     async def may(self, verb: str, group: str, resource: str, name: str = "") -> bool:  # noqa: ARG002
-        return f"{verb} {resource}" not in self.denied
+        return f"{verb} {resource} {name}".strip() not in self.denied
 
 
 class NearRoom(ClusterRoom):

@@ -438,6 +438,7 @@ def inside(home: Home, broker: Broker, monkeypatch: pytest.MonkeyPatch, tmp_path
     home.store.fetch_operator = forbidden  # type: ignore[assignment]
     home.store.fetch_secret = forbidden  # type: ignore[assignment]
     home.store.denied = {"get pods/log", "list events", "list deployments", "get configmaps"}
+    home.store.denied.add("get leases")  # but for its own one
     limit = tmp_path / "max-active-jobs"
     limit.write_text("3\n")
     monkeypatch.setenv("M0_AMQP_URL", "amqp://m0:right@inside/")
@@ -464,6 +465,7 @@ def test_in_the_operators_pod_the_doctor_bears_what_it_may_not_see(
         "ok      queue requests: 7 waiting",
     ):
         assert words in out, words
+    assert "get leases" not in out
     assert "All is well, as far as can be told from here" in out
 
 

@@ -92,7 +92,8 @@ class GatewaySettings(QueueSettings):
             again and again: tokens can be rotated without a restart.
         gateway_cors_origins: web pages from these origins may use it, separated by commas.
         gateway_jobs: serve the videos' endpoints, which read the Kubernetes API.
-        gateway_streams: event streams at once.
+        gateway_logs: serve the logs of the videos' pods, which takes further rights.
+        gateway_streams: event streams, and logs that are read, at once.
         gateway_drain_s: goes on serving for so long after it was told to end, seconds, since
             others learn late that it does.
         gateway_dead_letters: serve the dead letters' endpoints.
@@ -109,6 +110,7 @@ class GatewaySettings(QueueSettings):
     gateway_tokens_file: Path | None = None
     gateway_cors_origins: str = ""
     gateway_jobs: bool = True
+    gateway_logs: bool = True
     gateway_streams: int = Field(default=100, ge=1)
     gateway_drain_s: float = Field(default=5, ge=0)
     gateway_dead_letters: bool = True

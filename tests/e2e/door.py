@@ -1,7 +1,6 @@
 """A REST door of a test's own: a process of this machine, before the real cluster and broker."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 
 from devstack import ROOT, wait_for
 from own import OwnStack
+from programs import OURS
 
 TOKEN = "e2e-token-0123456789"
 
@@ -72,6 +72,12 @@ class Door:
             headers = {name.lower(): value for name, value in error.headers.items()}
             return Answer(error.code, json.load(error), headers)
 
+    def text(self, path: str) -> str:
+        """A text that is given at once, or as it is written."""
+        with urllib.request.urlopen(self._request("GET", path), timeout=120) as answer:
+            found: str = answer.read().decode()
+            return found
+
     def follow(self, process_id: int | str, after: str = "") -> Iterator[Event]:
         """The events of a video, as they come, until the stream ends."""
         more = {"Last-Event-ID": after} if after else {}
@@ -110,7 +116,7 @@ def own_door(stack: OwnStack, log: Path, **settings: str) -> Iterator[Door]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [ROOT / ".venv/bin/m0-gateway"],
-            env={"PATH": os.environ["PATH"], **own, **settings},
+            env={**OURS, **own, **settings},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

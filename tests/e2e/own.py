@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from devstack import ROOT, DevStack, wait_for
+from programs import OURS
 
 NODE = f"{os.environ.get('M0_CLUSTER') or 'm0-dev'}-control-plane"
 _SERVERS = ("m0-rabbitmq", "m0-backend", "m0-s3")
-# A worktree's own code is found by PYTHONPATH.
-_OURS = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
 _SECRETS = ("m0-dev-credentials", "m0-dev-stores")
 
 
@@ -114,7 +113,7 @@ class OwnStack(DevStack):
             "KUBECONFIG": self.env["KUBECONFIG"],
             "HOSTNAME": f"own-{number}",
         }
-        env = {**_OURS, **own, **settings}
+        env = {**OURS, **own, **settings}
         log = self._directory / f"operator-{number}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(

@@ -158,6 +158,9 @@ def test_only_the_operator_has_rights_and_only_these(release: Release) -> None:
     assert {name: verbs for name, verbs in door.items() if name not in nobody} == {
         "videochunkjobs.m0.sightapi.io": {"get", "list", "watch", "patch"},
     }
+    release.install(gateway={"logs": {"enabled": True}})
+    further = {k: v for k, v in release.may("m0-gateway").items() if k not in door}
+    assert further == {"pods": {"list"}, "pods/log": {"get"}}
     assert {name: verbs for name, verbs in own.items() if name not in nobody} == {
         "videochunkjobs.m0.sightapi.io": {"get", "list", "watch", "create", "patch", "delete"},
         "videochunkjobs.m0.sightapi.io/status": {"patch"},

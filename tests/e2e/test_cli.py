@@ -3,7 +3,6 @@
 import json
 import os
 import pty
-import socket
 import subprocess
 import sys
 import time
@@ -13,12 +12,12 @@ from typing import Any
 
 import pytest
 from devstack import DevStack, wait_for
+from door import TOKEN, own_door
 from own import OwnStack, own_stack
 
 Request = Callable[..., dict[str, Any]]
 NewId = Callable[[], int]
 BUCKET = "spectra-videos"
-TOKEN = "a-token-of-this-test"
 
 
 @pytest.fixture(scope="module")
@@ -308,40 +307,14 @@ def test_somebody_who_may_only_look_at_one(
 @pytest.fixture
 def gateway(own: OwnStack, tmp_path: Path) -> Iterator[str]:
     """The URL of a gateway of this code, which wants a token."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    env = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-        "KUBECONFIG": own.env["KUBECONFIG"],
-        "M0_AMQP_URL": own.env["M0_AMQP_URL"],
-        "M0_NAMESPACE": own.namespace,
-        "M0_PRIORITY_QUEUE": own.requests,
-        "M0_DEADLETTER_QUEUE": own.letters,
-        "M0_GATEWAY_PORT": str(port),
-        "M0_GATEWAY_TOKENS": TOKEN,
-        "M0_GATEWAY_DRAIN_S": "0",
-    }
-    with (tmp_path / "gateway.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from m0_operator.gateway.serve import main; main()"],
-            env=env,
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+    with own_door(own, tmp_path / "gateway.log", M0_GATEWAY_DRAIN_S="0") as door:
+        yield door.url
 
 
 def test_all_of_it_through_the_gateway(
     own: OwnStack, gateway: str, new_id: NewId, source: str
 ) -> None:
     m0 = Terminal(own, M0_GATEWAY_URL=gateway, KUBECONFIG="/none", M0_AMQP_URL="")
-    wait_for("the gateway", lambda: _healthy(m0))
     assert "M0_TOKEN" in m0.run("get", code=5)
     process_id, other = new_id(), new_id()
     signed = Terminal(own, M0_GATEWAY_URL=gateway, KUBECONFIG="/none", M0_TOKEN=TOKEN)
@@ -356,12 +329,52 @@ def test_all_of_it_through_the_gateway(
     assert "SOURCE_NOT_FOUND" in signed.run("dlq", "list")
 
 
-def _healthy(m0: Terminal) -> bool:
-    try:
-        m0.run("doctor", M0_TOKEN=TOKEN)
-    except AssertionError:
-        return False
-    return True
+def test_control_and_logs_through_the_gateway(
+    own: OwnStack, gateway: str, new_id: NewId, long_source: tuple[str, int]
+) -> None:
+    m0 = Terminal(own, M0_GATEWAY_URL=gateway, KUBECONFIG="/none", M0_AMQP_URL="", M0_TOKEN=TOKEN)
+    process_id = new_id()
+    m0.run("doctor")
+    m0.run(*flags(process_id, long_source[0]))
+    wait_for("the resource", lambda: own.resource(f"video-{process_id}"))
+    m0.run("suspend", process_id)
+    assert (own.resource(f"video-{process_id}") or {})["spec"]["suspend"] is True
+    m0.run("resume", process_id)
+    lines = m0.run("logs", "-f", process_id).splitlines()
+    assert json.loads(lines[-1])["message"], "a log of ours is JSON"
+    assert lines[-3:] == m0.run("logs", process_id, "--tail", 3).splitlines()
+
+    own.publish(b"{not json", queue=own.requests)
+    wait_for("its letter", lambda: "INVALID_JSON" in m0.run("dlq", "list"))
+    m0.run("dlq", "purge", "--all", code=2, stdin="")
+    m0.run("dlq", "purge", "--code", "INVALID_JSON", "--yes")
+    assert "INVALID_JSON" not in m0.run("dlq", "list")
+
+
+def test_the_deployed_gateway_may_read_a_log(stack: DevStack, new_id: NewId, source: str) -> None:
+    url = stack.env["M0_GATEWAY_URL"]
+    m0 = Terminal(stack, M0_GATEWAY_URL=url, KUBECONFIG="/none", M0_AMQP_URL="")
+    process_id = new_id()
+    m0.run(*flags(process_id, source), "--watch", "--timeout", 120)
+    assert m0.run("logs", process_id).strip()
+
+
+def test_in_the_operators_own_pod(stack: DevStack) -> None:
+    """With the few rights of its account."""
+    wait_for("the operator", lambda: _well(stack))
+    inside = ("exec", "deployment/m0-operator", "--", "m0")
+    out = stack.kubectl(*inside, "doctor", check=False)
+    for words in (
+        "ok      custom resource",
+        "ok      leader",
+        "ok      broker",
+        f"?       your rights in namespace {stack.namespace}: you may not get pods/log",
+        "?       operator: you may not look",
+        "ok      queue M0_PRIORITY_QUEUE",
+    ):
+        assert words in out, out
+    assert "NAME" in stack.kubectl(*inside, "get") or not stack.kubectl("get", "vcj", "-o", "name")
+    assert "Slots" in stack.kubectl(*inside, "queue")
 
 
 def test_how_much_there_is_to_do(m0: Terminal) -> None:

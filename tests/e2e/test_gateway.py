@@ -1,16 +1,19 @@
-"""The REST door before the real cluster and broker: follow, stop, replay, and what is away."""
+"""The REST door before the real cluster and broker: follow, hold back, stop, replay, purge, logs.
 
-import os
-import subprocess
+And what it does when either is away, or it is told to end.
+"""
+
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from devstack import ROOT, wait_for
+from devstack import wait_for
 from door import Door, own_door
 from own import OwnStack, own_stack
+from programs import run_program
 
 Request = Callable[..., dict[str, Any]]
 NewId = Callable[[], int]
@@ -142,6 +145,50 @@ def test_a_letter_with_a_mistake_is_replayed_without_it(
     final(door, number, "Succeeded")
 
 
+def test_its_log_is_followed_from_before_its_pod_to_its_end(
+    door: Door, new_id: NewId, request_for: Request
+) -> None:
+    number = queue(door, request_for(new_id()))
+    head, *lines = door.text(f"/api/v1/jobs/{number}/logs?follow=true").splitlines()
+    assert head.startswith(f"── video-{number}-")
+    assert json.loads(lines[-1])["message"], "a log of ours is JSON"
+    final(door, number, "Succeeded")
+    assert door.text(f"/api/v1/jobs/{number}/logs").splitlines() == [head, *lines]
+    assert door.text(f"/api/v1/jobs/{number}/logs?tail=1").splitlines() == [head, lines[-1]]
+
+
+def test_held_back_its_pod_goes_and_it_goes_on_from_there(
+    door: Door, new_id: NewId, request_for: Request, long_source: tuple[str, int]
+) -> None:
+    pieces = {"cloud_stream_path": long_source[0], "video_preprocessing": {"chunk_duration": 1}}
+    number = queue(door, request_for(new_id(), **pieces))
+    path = f"/api/v1/jobs/{number}"
+    wait_for("it to run", lambda: door.ask("GET", path).json["phase"] == "Running")
+    assert door.ask("PATCH", path, {"suspend": True}).json["suspended"] is True
+    wait_for("its pod to go", lambda: door.ask("GET", f"{path}/logs").status == 404)
+    assert door.ask("PATCH", path, {"suspend": False}).json["suspended"] is False
+    assert door.ask("PATCH", path, {"suspend": "no"}).json["errors"][0]["field"] == "suspend"
+    view = final(door, number, "Succeeded")
+    assert view["certificate"]["packets_in"] == view["certificate"]["packets_out"] > 0
+    assert door.ask("PATCH", path, {"suspend": True}).json["code"] == "ENDED"
+
+
+def test_letters_are_purged_as_they_are_listed(
+    door: Door, new_id: NewId, request_for: Request
+) -> None:
+    bad = {"cloud_stream_path": "s3://spectra-videos/e2e/nothing.mp4"}
+    first, second = (queue(door, request_for(new_id(), **bad)) for _ in range(2))
+    for number in (first, second):
+        final(door, number, "Failed")
+    (letter,) = door.ask("GET", f"/api/v1/dead-letters?process_id={first}").json["items"]
+    assert door.ask("DELETE", "/api/v1/dead-letters").status == 422
+    purged = door.ask("DELETE", f"/api/v1/dead-letters?process_id={first}").json
+    assert (purged["items"], purged["missing"], purged["complete"]) == ([letter], [], True)
+    (letter,) = door.ask("GET", f"/api/v1/dead-letters?process_id={second}").json["items"]
+    path = f"/api/v1/dead-letters/{letter['id']}"
+    assert (door.ask("DELETE", path).json, door.ask("DELETE", path).status) == (letter, 404)
+
+
 def test_without_a_token_nothing_is_told(door: Door) -> None:
     for path in ("/api/v1/jobs", "/health", "/openapi.json"):
         assert door.ask("GET", path, authorization="Bearer of nothing").status == 401
@@ -172,8 +219,8 @@ def test_told_to_end_it_serves_on_for_a_while_and_ends_its_streams(
     with own_door(own, tmp_path / "log", M0_GATEWAY_DRAIN_S="3") as door:
         held = request_for(new_id())
         number = queue(door, held)
-        own.kubectl("patch", "vcj", f"video-{number}", "--type=merge", "-p",
-                    '{"spec": {"suspend": true}}')  # fmt: skip
+        answer = door.ask("PATCH", f"/api/v1/jobs/{number}", {"suspend": True})
+        assert (answer.status, answer.json["suspended"]) == (200, True)
         events = door.follow(number)
         next(events)
         door.terminate()
@@ -192,17 +239,10 @@ def test_told_to_end_it_serves_on_for_a_while_and_ends_its_streams(
 
 
 def test_open_to_the_network_without_tokens_it_does_not_start() -> None:
-    result = subprocess.run(
-        [ROOT / ".venv/bin/m0-gateway"],
-        env={
-            "PATH": os.environ["PATH"],
-            "M0_AMQP_URL": "amqp://user:hush@127.0.0.1:1/",
-            "M0_GATEWAY_HOST": "0.0.0.0",
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    result = run_program(
+        "m0_operator.gateway.serve",
+        M0_AMQP_URL="amqp://user:hush@127.0.0.1:1/",
+        M0_GATEWAY_HOST="0.0.0.0",
     )
     assert result.returncode == 1
     assert "M0_GATEWAY_AUTH=none" in result.stderr

@@ -48,7 +48,7 @@ def final(code: str | None = None) -> dict[str, Any]:
 
 
 class FakeVideoStore:
-    """Implements `VideoStore`. A watch ends when there is nothing more to tell."""
+    """Implements `VideoStore` and `LogSource`. A watch ends when there is nothing more to tell."""
 
     def __init__(self, *videos: dict[str, Any]) -> None:
         self.resources: dict[str, dict[str, Any]] = {}
@@ -58,6 +58,9 @@ class FakeVideoStore:
         self.pages: list[tuple[int, str, str]] = []
         self.patches: list[tuple[str, dict[str, Any]]] = []
         self.watches = 0
+        self.pods: list[dict[str, Any]] = []
+        self.log: dict[str, list[str]] = {}
+        self.log_error: Exception | None = None
         self.news = asyncio.Event()
         self._version = 10
         self._snapshots: dict[str, list[dict[str, Any]]] = {}
@@ -146,6 +149,44 @@ class FakeVideoStore:
         self.patches.append((name, dict(spec)))
         self.put({**video, "spec": {**video["spec"], **spec}})
         return copy.deepcopy(self.resources[name])
+
+    async def fetch_pods(self, job: str) -> list[dict[str, Any]]:  # noqa: ARG002
+        if self.log_error is not None:
+            raise self.log_error
+        return list(self.pods)
+
+    async def read_log(
+        self, pod: str, *, follow: bool = False, tail: int | None = None
+    ) -> AsyncGenerator[tuple[str, ...], None]:
+        """Two lines at a time; with `follow` what is written meanwhile, too."""
+        given = 0 if tail is None else max(0, len(self.log[pod]) - tail)
+        while True:
+            if pod not in self.log:
+                raise ClusterNotFoundError(pod)
+            lines = self.log[pod][given : given + 2]
+            if lines:
+                given += len(lines)
+                yield tuple(lines)
+            elif follow and self._runs(pod):
+                await self.pause(0)
+            else:
+                return
+
+    def write(self, pod: str, *lines: str, phase: str = "Running") -> None:
+        """The pod writes these and is then in this phase; it begins with its first ones."""
+        if pod not in self.log:
+            self.pods.append({"metadata": {"name": pod, "creationTimestamp": CREATED}})
+        self.log.setdefault(pod, []).extend(lines)
+        for item in self.pods:
+            if item["metadata"]["name"] == pod:
+                item["status"] = {"phase": phase}
+        self.news.set()
+
+    def _runs(self, pod: str) -> bool:
+        return any(
+            item["metadata"]["name"] == pod and item["status"]["phase"] == "Running"
+            for item in self.pods
+        )
 
     async def pause(self, _: float) -> None:
         """Between two watches: until something happens."""

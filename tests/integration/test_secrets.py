@@ -1,9 +1,6 @@
 """Credentials from AWS Secrets Manager: the programs against an emulator of it, over HTTP."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +9,7 @@ import pytest
 from m0_wire.errors import SecretsError, SecretsUnavailableError
 from m0_wire.secrets import load_secrets
 from moto.server import ThreadedMotoServer
+from programs import run_program
 
 SECRET = "m0/test"
 KEYS = {"AWS_ACCESS_KEY_ID": "pod", "AWS_SECRET_ACCESS_KEY": "pod"}
@@ -79,28 +77,16 @@ def run_chunker(directory: Path, env: dict[str, str]) -> tuple[int, dict, str]:
     """The chunker's exit code, outcome and log."""
     request, log = directory / "request.json", directory / "termination-log"
     request.write_text("{}")
-    done = subprocess.run(
-        [sys.executable, "-m", "m0_chunker.start", "--request", str(request)],
-        env={"PATH": os.environ["PATH"], **KEYS, "M0_TERMINATION_LOG": str(log), **env},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    own = {**KEYS, "M0_TERMINATION_LOG": str(log), **env}
+    done = run_program("m0_chunker.start", "--request", request, **own)
     return done.returncode, json.loads(log.read_text())["failure"], done.stderr
 
 
 def test_the_chunker_starts_with_it(endpoint: str, client, tmp_path: Path) -> None:
     # A setting that can't be: the message shows that it came from there, and not what it was.
     client.create_secret(Name=SECRET, SecretString='{"M0_RESULTS_QUEUE": "q", "M0_UPLOADS": "99"}')
-    done = subprocess.run(
-        [sys.executable, "-m", "m0_chunker.start", "--request", str(tmp_path)],
-        env={"PATH": os.environ["PATH"], **KEYS, **environment(endpoint)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    env = environment(endpoint, **KEYS)
+    done = run_program("m0_chunker.start", "--request", tmp_path, **env)
     assert done.returncode == 64
     assert "M0_UPLOADS" in done.stderr
     assert "99" not in done.stderr
@@ -123,14 +109,7 @@ def test_the_chunker_is_tried_again_when_the_service_is_away(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("program", ["m0_operator.app", "m0_operator.gateway.serve"])
 def test_operator_and_gateway_end_with_a_reason(endpoint: str, program: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", f"from {program} import main; main()"],
-        env={"PATH": os.environ["PATH"], **KEYS, **environment(endpoint)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_program(program, **environment(endpoint, **KEYS))
     assert done.returncode == 1
     assert "AWS Secrets Manager, m0/test: ResourceNotFoundException" in done.stderr
     assert "Traceback" not in done.stderr

@@ -59,6 +59,21 @@ app.kubernetes.io/component: {{ .component }}
 {{- .image.repository }}{{ with $tag }}:{{ . }}{{ end }}{{ with .image.digest }}@{{ . }}{{ end -}}
 {{- end }}
 
+{{/* The gateway's image: the operator's, or one of its own of the same tag if none is given. */}}
+{{- define "m0.gatewayImage" -}}
+{{- $image := .Values.image -}}
+{{- with .Values.gateway.image -}}
+{{- if or .repository .tag .digest -}}
+{{- $image = dict
+  "repository" (.repository | default $image.repository)
+  "tag" (.tag | default (ternary "" $image.tag (ne .digest "")))
+  "digest" .digest
+-}}
+{{- end -}}
+{{- end -}}
+{{- include "m0.image" (dict "root" . "image" $image) -}}
+{{- end }}
+
 {{/* The Secret with the broker's URL, and its key; nothing where another source has it. */}}
 {{- define "m0.brokerRef" -}}
 {{- $rabbitmq := .Values.rabbitmq -}}

@@ -1,17 +1,17 @@
-"""The Kubernetes API for a person at a terminal: their kubeconfig, events, logs, rights."""
+"""The Kubernetes API for a person at a terminal: their kubeconfig, events, rights."""
 
 import os
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, Self
 
 from kubernetes.aio import client, config
 
-from m0_operator.adapters.answers import read_answer, translated
 from m0_operator.adapters.videos import KubernetesVideos
 
-FOLLOW_S = 24 * 3600
 _SELECTOR = "app.kubernetes.io/name=m0-operator,app.kubernetes.io/component=operator"
+
+
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class NoClusterError(Exception):
@@ -19,7 +19,12 @@ class NoClusterError(Exception):
 
 
 class KubernetesTerminal(KubernetesVideos):
-    """One namespace, as the kubeconfig's user sees it. Use as an async context manager."""
+    """One namespace, as the kubeconfig's user sees it. Use as an async context manager.
+
+    Attributes:
+        inside: this is a pod without a kubeconfig: its account is asked with.
+        server: the API server's URL, once it is entered.
+    """
 
     def __init__(
         self,
@@ -30,20 +35,19 @@ class KubernetesTerminal(KubernetesVideos):
         timeout_s: float = 10.0,
     ) -> None:
         """Args:
-        namespace: empty for the context's own.
+        namespace: empty for the context's own, in a pod without a kubeconfig for the pod's.
         kubeconfig: a file; empty for the usual places.
         context: empty for the current one.
         timeout_s: bound on each request, seconds.
         """
         self._kubeconfig = kubeconfig
         self._context = context
-        self._user_timeout_s = timeout_s
         inside = bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and not (
             kubeconfig or os.environ.get("KUBECONFIG")
         )
-        self._inside = inside
+        self.inside = inside
         self.server = ""
-        own = "default" if inside else self._find_namespace()
+        own = _find_pods_namespace() if inside else self._find_namespace()
         super().__init__(namespace or own, timeout_s=timeout_s)
 
     @property
@@ -77,7 +81,7 @@ class KubernetesTerminal(KubernetesVideos):
     async def __aenter__(self) -> Self:
         configuration = client.Configuration()
         try:
-            if self._inside:
+            if self.inside:
                 config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             else:
                 await config.load_kube_config(  # type: ignore[no-untyped-call]
@@ -100,39 +104,6 @@ class KubernetesTerminal(KubernetesVideos):
             query = [("fieldSelector", field), ("limit", "200")]
             found += (await self._request("GET", self._events, query=query))["items"]
         return found
-
-    async def read_log(
-        self, pod: str, *, follow: bool = False, tail: int | None = None
-    ) -> AsyncGenerator[str, None]:
-        """A pod's log, line by line."""
-        query = [("follow", "true")] if follow else []
-        if tail is not None:
-            query.append(("tailLines", str(tail)))
-        with translated():
-            answer = await self._call(
-                "GET",
-                f"{self._pods}/{pod}/log",
-                query=query,
-                timeout_s=FOLLOW_S if follow else self._user_timeout_s,
-            )
-        response = answer.response
-        try:
-            if response.status != 200:
-                with translated():
-                    read_answer(response.status, "GET", await response.read())
-            rest = b""
-            while True:
-                with translated():
-                    part = await response.content.readany()
-                *lines, rest = (rest + part).split(b"\n")
-                for line in lines:
-                    yield line.decode(errors="replace")
-                if not part:
-                    break
-            if rest:
-                yield rest.decode(errors="replace")
-        finally:
-            response.close()
 
     async def fetch_operator(self) -> dict[str, Any] | None:
         """The operator's Deployment, as the chart labels it; None when there is none."""
@@ -167,14 +138,15 @@ class KubernetesTerminal(KubernetesVideos):
         """The API server's."""
         return str((await self._request("GET", "/version")).get("gitVersion", ""))
 
-    async def may(self, verb: str, group: str, resource: str) -> bool:
-        """Whether the user may do this in the namespace."""
+    async def may(self, verb: str, group: str, resource: str, name: str = "") -> bool:
+        """Whether the user may do this in the namespace, to all or to the one of this name."""
         kind, _, part = resource.partition("/")
         attributes = {
             "namespace": self._namespace,
             "verb": verb,
             "group": group,
             "resource": kind,
+            "name": name,
             **({"subresource": part} if part else {}),
         }
         body = {
@@ -184,3 +156,10 @@ class KubernetesTerminal(KubernetesVideos):
         }
         path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
         return bool((await self._request("POST", path, body=body))["status"].get("allowed"))
+
+
+def _find_pods_namespace() -> str:
+    try:
+        return _POD_NAMESPACE.read_text().strip() or "default"
+    except OSError:
+        return "default"

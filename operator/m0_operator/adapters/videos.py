@@ -1,4 +1,4 @@
-"""VideoChunkJobs for people: parts of lists, watches of one, a changed wish."""
+"""VideoChunkJobs for people: parts of lists, watches of one, a changed wish, their pods' logs."""
 
 import asyncio
 import json
@@ -14,11 +14,18 @@ WATCH_S = 290
 SILENCE_S = 75.0
 """The API server sends a bookmark each minute: without one the connection is dead."""
 
+FOLLOW_S = 24 * 3600
+LINE_BYTES = 64 * 1024
+"""A longer line of a log is several."""
+
 _MERGE = "application/merge-patch+json"
 
 
 class KubernetesVideos(KubernetesCluster):
-    """Implements `services.jobs.VideoStore`. Use as an async context manager."""
+    """Implements `services.jobs.VideoStore` and `services.pod_logs.LogSource`.
+
+    Use as an async context manager.
+    """
 
     async def list_page(self, *, limit: int, token: str, version: str) -> Page:
         """A part of the list: after `token`, or the first one, at exactly `version` if given.
@@ -72,6 +79,35 @@ class KubernetesVideos(KubernetesCluster):
             "PATCH", f"{self._resources}/{name}", body=body, content_type=_MERGE
         )
 
+    async def read_log(
+        self, pod: str, *, follow: bool = False, tail: int | None = None
+    ) -> AsyncGenerator[tuple[str, ...], None]:
+        """A pod's log, whole lines at a time.
+
+        Raises:
+            ClusterNotFoundError: there is no such pod.
+            ClusterForbiddenError: it may not be read; ClusterUnavailableError at any time.
+        """
+        query = [("follow", "true")] if follow else []
+        if tail is not None:
+            query.append(("tailLines", str(tail)))
+        # Whoever reads may take their time; what is followed may be silent, even at its head.
+        silence_s = None if follow else self._timeout_s
+        with translated():
+            async with asyncio.timeout(silence_s):
+                answer = await self._call(
+                    "GET", f"{self._pods}/{pod}/log", query=query, timeout_s=FOLLOW_S
+                )
+        response = answer.response
+        try:
+            if response.status != 200:
+                with translated():
+                    read_answer(response.status, "GET", await response.read())
+            async for lines in _log_lines(response.content, silence_s):
+                yield lines
+        finally:
+            response.close()
+
     async def check(self) -> None:
         """Ask for as little as possible; raises as `list_page`."""
         await self._request("GET", self._resources, query=[("limit", "1")])
@@ -95,6 +131,23 @@ async def _lines(content: Any) -> AsyncGenerator[bytes, None]:
             if line.strip():
                 yield bytes(line)
         rest = bytearray(tail)
+
+
+async def _log_lines(
+    content: Any, silence_s: float | None
+) -> AsyncGenerator[tuple[str, ...], None]:
+    rest = b""
+    while True:
+        with translated():
+            async with asyncio.timeout(silence_s):
+                part = await content.readany()
+        *lines, rest = (rest + part).split(b"\n")
+        if rest and (not part or len(rest) > LINE_BYTES):
+            lines, rest = [*lines, rest], b""
+        if lines:
+            yield tuple(line.decode(errors="replace") for line in lines)
+        if not part:
+            return
 
 
 def _read_change(event: dict[str, Any]) -> Change:

@@ -42,7 +42,9 @@ async def look_at_broker(room: ClusterRoom) -> AsyncIterator[Finding]:
                 yield await _queue(probe, variable, release)
     except BrokerUnavailableError as error:
         if WRONG in str(error):
-            fix = "correct --amqp-url (M0_AMQP_URL)" if given else fix_own
+            # In M0's own pod the variable is the release's.
+            ours = given and not room.cluster.inside
+            fix = "correct --amqp-url (M0_AMQP_URL)" if ours else fix_own
             yield Finding(what, "failed", f"refuses user or password: {error}", fix)
         elif given:
             fix = "is it up, and is the URL right?"

@@ -1,5 +1,6 @@
 """The control room over a kubeconfig, and the broker where it is needed."""
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -7,15 +8,16 @@ from typing import Any
 
 from m0_contract.resource import VideoChunkJobSpec
 from m0_wire.broker import redact_url
-from m0_wire.errors import BrokerUnavailableError
+from m0_wire.errors import BrokerUnavailableError, SecretsError
+from m0_wire.secrets import load_secrets
 
 from m0_operator.adapters.broker import AmqpPublisher
 from m0_operator.adapters.letters import AmqpLetterQueue
 from m0_operator.adapters.terminal import KubernetesTerminal, NoClusterError
 from m0_operator.cli.errors import CliError, Exit, refuse, usage
 from m0_operator.cli.findings import Finding
-from m0_operator.cli.happenings import follow_pods, read_events
-from m0_operator.cli.port import Happening, LogLine, QueueState, Settlement
+from m0_operator.cli.happenings import read_events
+from m0_operator.cli.port import Happening, QueueState, Settlement
 from m0_operator.cli.release import UNKNOWN, Release, read_release, read_secret
 from m0_operator.cli.where import Where
 from m0_operator.domain.deadletter import build_failure_id
@@ -25,7 +27,7 @@ from m0_operator.domain.resource_builder import build_applied
 from m0_operator.domain.views import VideoView
 from m0_operator.domain.wanted import VideoFilter
 from m0_operator.errors import ClusterForbiddenError, ClusterUnavailableError
-from m0_operator.gateway.models import LetterDetail, LetterList, LetterView, build_letter_list
+from m0_operator.gateway.models import LetterDetail, LetterList
 from m0_operator.gateway.submission import Submission
 from m0_operator.services.dead_letters import DeadLetterBox, Settled
 from m0_operator.services.jobs import (
@@ -35,6 +37,7 @@ from m0_operator.services.jobs import (
     VideoPage,
     Videos,
 )
+from m0_operator.services.pod_logs import LogPart, PodLogs
 
 NO_BROKER = "give --amqp-url or M0_AMQP_URL"
 
@@ -154,11 +157,12 @@ class ClusterRoom:
 
     async def logs(
         self, view: VideoView, *, follow: bool, tail: int | None
-    ) -> AsyncGenerator[LogLine, None]:
+    ) -> AsyncGenerator[LogPart, None]:
         """What the pods of its latest Job have written."""
-        async with aclosing(follow_pods(self.cluster, view, follow=follow, tail=tail)) as lines:
-            async for line in lines:
-                yield line
+        parts = await PodLogs(self.cluster).open(view, follow=follow, tail=tail)
+        async with aclosing(parts):
+            async for part in parts:
+                yield part
 
     # ── Dead letters ──────────────────────────────────────────────────────────
     async def _box(self) -> DeadLetterBox:
@@ -178,7 +182,7 @@ class ClusterRoom:
             found = await box.list(wanted, limit=limit)
         except BrokerUnavailableError as error:
             raise await self.explain_broker(error) from error
-        return build_letter_list(found.letters, found.matched, complete=found.complete)
+        return LetterList(items=found.letters, matched=found.matched, complete=found.complete)
 
     async def letter(self, letter_id: str) -> LetterDetail | None:
         """One in full."""
@@ -251,6 +255,8 @@ class ClusterRoom:
         Raises:
             CliError: neither has it.
         """
+        if self.cluster.inside and not self.where.amqp_url:
+            self.where.amqp_url = await _read_own_url()
         if self.where.amqp_url:
             return self.where.amqp_url
         release = await self.release()
@@ -283,10 +289,18 @@ class ClusterRoom:
         return CliError(Exit.UNREACHABLE, f"the broker {url}: {error}", hint)
 
 
+async def _read_own_url() -> str:
+    """In M0's own pod a cloud's secret store may have it; empty where none is named."""
+    try:
+        await asyncio.to_thread(load_secrets)
+    except SecretsError as error:
+        raise CliError(
+            Exit.UNREACHABLE, str(error), "the operator can't start without it"
+        ) from error
+    return os.environ.get("M0_AMQP_URL", "")
+
+
 def _settlement(settled: Settled) -> Settlement:
     return Settlement(
-        tuple(LetterView.model_validate(item) for item in settled.letters),
-        tuple((LetterView.model_validate(item), why) for item, why in settled.refused),
-        tuple(sorted(settled.missing)),
-        settled.complete,
+        settled.letters, settled.refused, tuple(sorted(settled.missing)), settled.complete
     )

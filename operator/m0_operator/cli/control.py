@@ -28,12 +28,12 @@ def logs(video: str, tail: int | None, *, follow: bool) -> None:
     async def work(room: Room) -> None:
         view = await room.get(video)
         pod = ""
-        async with aclosing(room.logs(view, follow=follow, tail=tail)) as lines:
-            async for line in lines:
-                if line.pod != pod:
-                    note(paint(f"── {line.pod}", bold=True))
-                    pod = line.pod
-                say(line.text)
+        async with aclosing(room.logs(view, follow=follow, tail=tail)) as parts:
+            async for part in parts:
+                if part.pod != pod:
+                    note(paint(f"── {part.pod}", bold=True))
+                    pod = part.pod
+                say("\n".join(part.lines))
 
     desk().run(work)
 

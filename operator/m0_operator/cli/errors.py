@@ -18,6 +18,10 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+NO_LOG = "`m0 describe` has the end of its log if it failed"
+WAIT_FOR_LOG = "`m0 logs -f` waits for it"
+
+
 class CliError(Exception):
     """Ends the command: what is wrong, and what to do about it."""
 
@@ -46,7 +50,10 @@ def translate(error: Exception) -> CliError | None:
     from m0_operator import errors as operator  # noqa: PLC0415
     from m0_operator.services.dead_letters import LettersUnseenError  # noqa: PLC0415
     from m0_operator.services.jobs import VideoEndedError, VideoNotFoundError  # noqa: PLC0415
+    from m0_operator.services.pod_logs import NoPodError  # noqa: PLC0415
 
+    if isinstance(error, NoPodError):
+        return CliError(Exit.NOT_FOUND, str(error), NO_LOG if error.ended else WAIT_FOR_LOG)
     table: tuple[tuple[type[Exception], Exit, str, str], ...] = (
         (VideoNotFoundError, Exit.NOT_FOUND, "there is no video {}", "`m0 get` lists all"),
         (VideoEndedError, Exit.REFUSED, "nothing to do: {}", ""),

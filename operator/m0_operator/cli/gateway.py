@@ -13,22 +13,28 @@ from m0_operator.cli.errors import CliError, Exit, usage
 from m0_operator.cli.findings import Finding
 from m0_operator.cli.gateway_answers import (
     build_candidates,
+    build_criteria,
     build_path_id,
     need_cluster,
     read_answer,
     read_events,
+    read_log,
 )
-from m0_operator.cli.port import Happening, LogLine, QueueState, Settlement
+from m0_operator.cli.port import Happening, QueueState, Settlement
 from m0_operator.cli.where import Where
 from m0_operator.domain.deadletter import build_failure_id
 from m0_operator.domain.letters import LetterFilter
 from m0_operator.domain.views import VideoSummary, VideoView
 from m0_operator.domain.wanted import VideoFilter
-from m0_operator.gateway.models import LetterDetail, LetterList
+from m0_operator.gateway.models import LetterDetail, LetterList, Purged, VideoChange
 from m0_operator.gateway.submission import Submission
 from m0_operator.services.jobs import StopReceipt, Update, VideoNotFoundError, VideoPage
+from m0_operator.services.pod_logs import LogPart
 
 JOBS, LETTERS = "/api/v1/jobs", "/api/v1/dead-letters"
+IDS = 100
+"""In one request: a URL has an end."""
+
 RECONNECT_S = 0.5
 SILENCE_S = 60.0
 """The gateway says something at least each 15 s."""
@@ -96,11 +102,11 @@ class GatewayRoom:
         """One in full."""
         return VideoView.model_validate(await self._ask_for("GET", name))
 
-    async def _ask_for(self, method: str, name: str) -> Any:
+    async def _ask_for(self, method: str, name: str, **more: Any) -> Any:
         """What the gateway says of a video, called by its id or by its resource's name."""
         for candidate in build_candidates(name):
             try:
-                return await self._ask(method, f"{JOBS}/{quote(candidate, safe='')}")
+                return await self._ask(method, f"{JOBS}/{quote(candidate, safe='')}", **more)
             except CliError as error:
                 if error.code is not Exit.NOT_FOUND:
                     raise
@@ -142,9 +148,9 @@ class GatewayRoom:
         return StopReceipt(view, "stopped" if answer["status"] == "STOPPED" else "stopping")
 
     async def suspend(self, name: str, *, suspend: bool) -> VideoView:
-        """Not through the gateway."""
-        del name
-        raise need_cluster("suspend" if suspend else "resume")
+        """Hold it back, or let it go on."""
+        change = VideoChange(suspend=suspend).model_dump_json()
+        return VideoView.model_validate(await self._ask_for("PATCH", name, content=change))
 
     async def retry(self, view: VideoView, priority: int | None) -> str:
         """Replay its dead letter."""
@@ -167,22 +173,26 @@ class GatewayRoom:
 
     async def logs(
         self, view: VideoView, *, follow: bool, tail: int | None
-    ) -> AsyncGenerator[LogLine, None]:
-        """Not through the gateway."""
-        del follow, tail
-        hint = "`m0 describe` has the end of its log if it failed"
-        raise need_cluster("logs", hint)
-        yield LogLine(view.name, "")
+    ) -> AsyncGenerator[LogPart, None]:
+        """What the pods of its latest Job have written, as the gateway gives it."""
+        path = f"{JOBS}/{build_path_id(view)}/logs"
+        query = {"follow": follow} | ({} if tail is None else {"tail": tail})
+        # It says nothing as long as the pod doesn't.
+        limits = httpx.Timeout(self._where.timeout_s, read=None if follow else SILENCE_S)
+        try:
+            async with self._client.stream("GET", path, params=query, timeout=limits) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    read_answer(answer, self._where.gateway)
+                async for part in read_log(answer.aiter_text()):
+                    yield part
+        except httpx.HTTPError as error:
+            raise self._away(error) from error
 
     # ── Dead letters ──────────────────────────────────────────────────────────
     async def letters(self, wanted: LetterFilter, limit: int) -> LetterList:
         """Those that are meant."""
-        query: dict[str, Any] = {"limit": min(limit, 500)}
-        for name in ("code", "stage", "process_id"):
-            if getattr(wanted, name) is not None:
-                query[name] = getattr(wanted, name)
-        if wanted.since is not None:
-            query["since"] = wanted.since.isoformat()
+        query = {"limit": min(limit, 500), **build_criteria(wanted)}
         return LetterList.model_validate(await self._ask("GET", LETTERS, params=query))
 
     async def letter(self, letter_id: str) -> LetterDetail | None:
@@ -201,7 +211,8 @@ class GatewayRoom:
         """One after the other."""
         if wanted.ids is None:
             found = await self.letters(wanted, 500)
-            ids, complete = [item.id for item in found.items], found.complete
+            ids = [item.id for item in found.items]
+            complete = found.complete and found.matched <= len(ids)
         else:
             ids, complete = sorted(wanted.ids), True
         done, missing = [], []
@@ -229,9 +240,23 @@ class GatewayRoom:
         await self._ask("POST", path, content=content)
 
     async def purge(self, wanted: LetterFilter) -> Settlement:
-        """Not through the gateway."""
-        del wanted
-        raise need_cluster("dlq purge")
+        """Remove them for good."""
+        criteria = build_criteria(wanted)
+        ways: list[dict[str, Any]] = [criteria or {"all": True}]
+        if wanted.ids is not None:
+            ids = sorted(wanted.ids)
+            ways = [{"id": ids[at : at + IDS]} for at in range(0, len(ids), IDS)]
+        # Each is a pass over the whole queue.
+        limits = httpx.Timeout(self._where.timeout_s, read=SILENCE_S)
+        found = [
+            Purged.model_validate(await self._ask("DELETE", LETTERS, params=way, timeout=limits))
+            for way in ways
+        ]
+        return Settlement(
+            tuple(item for purged in found for item in purged.items),
+            missing=tuple(name for purged in found for name in purged.missing),
+            complete=all(purged.complete for purged in found),
+        )
 
     # ── M0 itself ─────────────────────────────────────────────────────────────
     async def queue(self) -> QueueState:

@@ -6,8 +6,11 @@ from urllib.parse import quote
 
 import httpx
 
-from m0_operator.cli.errors import CliError, Exit, usage
+from m0_operator.cli.errors import NO_LOG, WAIT_FOR_LOG, CliError, Exit, usage
+from m0_operator.domain.letters import LetterFilter
 from m0_operator.domain.views import VideoView
+from m0_operator.gateway.models import MARK
+from m0_operator.services.pod_logs import LogPart
 
 BY_STATUS = {
     401: (Exit.REFUSED, "M0_TOKEN has the token"),
@@ -17,7 +20,9 @@ BY_STATUS = {
     410: (Exit.REFUSED, ""),
     413: (Exit.USAGE, ""),
     422: (Exit.USAGE, ""),
+    501: (Exit.REFUSED, "with a kubeconfig it needs no gateway"),
 }
+BY_CODE = {"NO_POD": f"{NO_LOG}; {WAIT_FOR_LOG}, if there is to be one"}
 
 
 def read_answer(answer: httpx.Response, gateway: str) -> Any:
@@ -39,6 +44,7 @@ def read_answer(answer: httpx.Response, gateway: str) -> Any:
     detail = document.get("detail")
     if not isinstance(detail, str):
         detail = "; ".join(f"{e['field']}: {e['message']}" for e in document.get("errors") or ())
+    hint = BY_CODE.get(document["code"], hint)
     raise CliError(code, f"{document['code']}: {detail}", hint)
 
 
@@ -53,6 +59,38 @@ async def read_events(lines: AsyncIterator[str]) -> AsyncIterator[tuple[str, str
             continue
         name, _, value = line.partition(":")
         event[name] = value.removeprefix(" ")
+
+
+async def read_log(texts: AsyncIterator[str]) -> AsyncIterator[LogPart]:
+    """The lines of each pod.
+
+    Raises:
+        CliError: the gateway says that this is not all.
+    """
+    pod, rest = "", ""
+    async for text in texts:
+        *lines, rest = (rest + text).split("\n")
+        own: list[str] = []
+        for line in lines:
+            if not line.startswith(MARK):
+                own.append(line)
+                continue
+            if own:
+                yield LogPart(pod, tuple(own))
+            pod, own = line.removeprefix(MARK), []
+            if " " in pod:
+                raise CliError(Exit.UNREACHABLE, f"the log {pod}")
+        if own:
+            yield LogPart(pod, tuple(own))
+    if rest:
+        yield LogPart(pod, (rest,))
+
+
+def build_criteria(wanted: LetterFilter) -> dict[str, Any]:
+    """A filter as the query has it, but for ids."""
+    given = {name: getattr(wanted, name) for name in ("code", "stage", "process_id")}
+    query = {name: value for name, value in given.items() if value is not None}
+    return query | ({} if wanted.since is None else {"since": wanted.since.isoformat()})
 
 
 def build_candidates(name: str) -> list[str]:

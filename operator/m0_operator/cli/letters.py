@@ -36,7 +36,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def dlq() -> None:
     """Dead letters: the requests that failed, each with why.
 
-    Needs the broker, or the gateway (which does not purge). Looking changes nothing.
+    Needs the broker, or the gateway. Looking changes nothing.
     """
 
 

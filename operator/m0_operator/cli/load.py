@@ -1,6 +1,9 @@
 """How much there is to do: from the videos, the queues and the release's limit."""
 
+import os
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from m0_operator.cli.port import QueueState, Videos
@@ -54,6 +57,8 @@ async def measure(room: "ClusterRoom") -> QueueState:
             limit = read_limit(release, await room.cluster.fetch_config_map(release.name))
         except ClusterUnavailableError as error:
             notes.append(f"the limit can't be read: {error}")
+    elif limit is None:
+        limit = _read_own_limit()
     waiting = dead = None
     kind = ""
     queue = release.queue("M0_PRIORITY_QUEUE")
@@ -82,3 +87,11 @@ async def measure(room: "ClusterRoom") -> QueueState:
         limit=limit,
         notes=tuple(notes),
     )
+
+
+def _read_own_limit() -> int | None:
+    """What the operator's pod has as a file."""
+    text = ""
+    with suppress(OSError):
+        text = Path(os.environ.get("M0_MAX_ACTIVE_JOBS_FILE", "")).read_text().strip()
+    return int(text) if text.isdecimal() else None

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from m0_operator.cli.findings import Finding
-from m0_operator.domain.letters import LetterFilter
+from m0_operator.domain.letters import Letter, LetterFilter
 from m0_operator.domain.views import VideoView
 from m0_operator.domain.wanted import VideoFilter
-from m0_operator.gateway.models import LetterDetail, LetterList, LetterView
+from m0_operator.gateway.models import LetterDetail, LetterList
 from m0_operator.gateway.submission import Submission
 from m0_operator.services.jobs import StopReceipt, Update, VideoPage
+from m0_operator.services.pod_logs import LogPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +32,6 @@ class Happening:
 
 
 @dataclass(frozen=True, slots=True)
-class LogLine:
-    """A line of a pod's log."""
-
-    pod: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Settlement:
     """What became of the dead letters that were meant.
 
@@ -48,8 +41,8 @@ class Settlement:
         complete: whether the whole queue was looked at.
     """
 
-    letters: tuple[LetterView, ...]
-    refused: tuple[tuple[LetterView, str], ...] = ()
+    letters: tuple[Letter, ...]
+    refused: tuple[tuple[Letter, str], ...] = ()
     missing: tuple[str, ...] = ()
     complete: bool = True
 
@@ -115,8 +108,8 @@ class Videos(Protocol):
 
     def logs(
         self, view: VideoView, *, follow: bool, tail: int | None
-    ) -> AsyncGenerator[LogLine, None]:
-        """What the pods of its latest Job have written."""
+    ) -> AsyncGenerator[LogPart, None]:
+        """What the pods of its latest Job have written; NoPodError."""
         ...
 
 

@@ -34,14 +34,19 @@ _QUEUES = {
     "M0_DEADLETTER_QUEUE": DEADLETTER_QUEUE,
     "M0_PROGRESS_QUEUE": PROGRESS_QUEUE,
 }
+_OTHERS = ("M0_DECLARE_QUEUES", "M0_MAX_ACTIVE_JOBS")
 UNKNOWN = Release("", {}, {})
 
 
 def read_release(deployment: Mapping[str, Any] | None, environment: Mapping[str, str]) -> Release:
-    """The release behind a Deployment; the caller's own environment names queues before it."""
+    """The release behind a Deployment; the caller's own environment names queues before it.
+
+    Without a Deployment that environment is all there is: in M0's own pods it is the release's.
+    """
     own = {name: environment[name] for name in _QUEUES if environment.get(name)}
     if deployment is None:
-        return Release("", own, {})
+        others = {name: environment[name] for name in _OTHERS if environment.get(name)}
+        return Release("", others | own, {})
     values, secrets = dict[str, str](), dict[str, tuple[str, str]]()
     for container in deployment["spec"]["template"]["spec"]["containers"]:
         for item in container.get("env") or ():

@@ -9,8 +9,8 @@ from m0_contract.resource import GROUP, PLURAL
 from pydantic import BaseModel
 
 from m0_operator.cli.where import Output, paint
+from m0_operator.domain.letters import Letter
 from m0_operator.domain.views import VideoSummary, VideoView, parse_time
-from m0_operator.gateway.models import LetterView
 
 PHASES = {
     "Succeeded": "green",
@@ -90,7 +90,7 @@ def finished(view: VideoSummary) -> bool:
     return view.phase in {"Succeeded", "Failed", "Stopped"}
 
 
-def letters(items: Sequence[LetterView], now: datetime, *, wide: bool = False) -> str:
+def letters(items: Sequence[Letter], now: datetime, *, wide: bool = False) -> str:
     """A list of dead letters."""
     head = ["ID", "PROCESS_ID", "CODE", "STAGE", "PRIORITY", "FAILED"]
     rows = []

@@ -1,11 +1,10 @@
 """`m0 queue`, `doctor`, `version`, `completion`."""
 
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as find_version
 
 import click
 
+from m0_operator import __version__
 from m0_operator.cli import render
 from m0_operator.cli.errors import CliError, Exit, translate
 from m0_operator.cli.findings import Finding
@@ -105,11 +104,7 @@ def _tell(finding: Finding) -> None:
 @where_options()
 def version(output: Output, *, client: bool) -> None:
     """This program's version, and what runs there."""
-    try:
-        own = find_version("m0")
-    except PackageNotFoundError:
-        own = "unknown"
-    found = {"client": own}
+    found = {"client": __version__}
     if not client:
         try:
             found["operator"] = desk().run(lambda room: room.version()) or "unknown"

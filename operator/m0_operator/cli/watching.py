@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
+from importlib.util import find_spec
 
 from m0_operator.cli.errors import CliError, Exit, translate
 from m0_operator.cli.port import Videos
@@ -124,7 +125,8 @@ def _screen(output: Output) -> Iterator[Show]:
     if output in {"json", "yaml"}:
         # One to a line: whoever reads along can take each as it comes.
         yield lambda view: say(view.model_dump_json())
-    elif output == "name" or not is_terminal():
+    elif output == "name" or not is_terminal() or find_spec("rich") is None:
+        # M0's own image goes without rich.
         yield _lines()
     else:
         with _bars() as show:

@@ -6,43 +6,35 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from m0_operator.domain.deadletter import LINEAGE, build_refusal_id
 from m0_operator.domain.headers import pack_headers
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead letter without its body.
+class Letter(BaseModel):
+    """A dead letter without its body. A text that the message doesn't say is empty."""
 
-    Attributes:
-        id: the message's id; for one without, made from its content: the same at each look.
-        code: empty, as all texts here, when the message doesn't say.
-        message: why it failed, for people.
-        field: the bad fields' names.
-        process_id: an integer or a string, as in the request.
-        attempts: pods that were started for it.
-        failed_at: RFC 3339, as `first_seen_at`.
-        priority: the request's own, 0-9.
-        lineage: ids of the dead letters that it was replayed from, the oldest first.
-        looks: how often the queue has handed it out and got it back, where the queue counts.
-    """
+    model_config = ConfigDict(frozen=True)
 
-    id: str
-    message_id: str
-    code: str
-    stage: str
-    message: str
-    field: str
+    id: str = Field(
+        description="The message's; for one without, made from its content: the same at each look."
+    )
+    code: str = Field(description="Why it failed; empty, as all texts, when it doesn't say.")
+    stage: str = Field(description="Where it failed.")
+    message: str = Field(description="Why it failed, for people.")
+    field: str = Field(description="The bad fields' names.")
     chunk_id: int | None
     process_id: int | str | None
-    attempts: int | None
-    failed_at: str
+    attempts: int | None = Field(description="Pods that were started for it.")
+    failed_at: str = Field(description="RFC 3339, as `first_seen_at`.")
     first_seen_at: str
-    priority: int
+    priority: int = Field(description="The request's own, 0-9.")
     size_bytes: int
     body_sha256: str
-    lineage: tuple[str, ...] = ()
-    looks: int = 0
+    lineage: tuple[str, ...] = Field(
+        description="Dead letters that it was replayed from, oldest first."
+    )
 
     @property
     def key(self) -> tuple[str, str]:
@@ -56,7 +48,7 @@ class Letter:
 
 
 def parse_letter(
-    body: bytes, headers: Mapping[str, Any], *, priority: int, message_id: str, looks: int = 0
+    body: bytes, headers: Mapping[str, Any], *, priority: int, message_id: str
 ) -> Letter:
     """Read a message; never fails.
 
@@ -65,7 +57,6 @@ def parse_letter(
     """
     return Letter(
         id=message_id or build_refusal_id(body, pack_headers(headers), ""),
-        message_id=message_id,
         code=_text(headers.get("x-m0-error-code")),
         stage=_text(headers.get("x-m0-stage")),
         message=_text(headers.get("x-m0-error-message")),
@@ -79,7 +70,6 @@ def parse_letter(
         size_bytes=len(body),
         body_sha256=hashlib.sha256(body).hexdigest(),
         lineage=_lineage(headers.get(LINEAGE)),
-        looks=looks,
     )
 
 

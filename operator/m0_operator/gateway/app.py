@@ -13,11 +13,11 @@ from typing import Any, Protocol
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from m0_contract.errors import ErrorCode
-from m0_contract.trace import HEADER, get_trace_id
+from m0_contract.trace import HEADER, STATE_HEADER, get_trace_id
 from m0_wire.errors import WireError
 from starlette.middleware.cors import CORSMiddleware
 
-from m0_operator.gateway import examples, letter_routes, video_routes
+from m0_operator.gateway import examples, letter_routes, log_routes, video_routes
 from m0_operator.gateway.auth import Tokens
 from m0_operator.gateway.bodies import read_body, read_submission
 from m0_operator.gateway.examples import answer
@@ -31,10 +31,14 @@ from m0_operator.gateway.tracing import build_telemetry, note_process_id, read_r
 from m0_operator.logs import about
 from m0_operator.services.dead_letters import DeadLetterBox
 from m0_operator.services.jobs import Videos
+from m0_operator.services.pod_logs import PodLogs
 
 logger = logging.getLogger(__name__)
 
-_CORS_HEADERS = ("Authorization", "Content-Type", "Last-Event-ID")
+_CORS_METHODS = ("GET", "POST", "PATCH", "DELETE")
+_CORS_HEADERS = ("Authorization", "Content-Type", "Last-Event-ID", HEADER, STATE_HEADER)
+_CORS_EXPOSED = ("Retry-After", "WWW-Authenticate", "Allow", HEADER)
+"""What the API answers and a browser would keep from the page."""
 
 
 class Publisher(Protocol):
@@ -67,6 +71,7 @@ class Options:
 
     Attributes:
         videos: serve their endpoints.
+        logs: serve the videos' logs; without them their endpoint says how to have them.
         letters: serve the dead letters' endpoints.
         tokens: None when everybody may do everything.
         origins: web pages that may use it.
@@ -75,6 +80,7 @@ class Options:
     """
 
     videos: Videos | None = None
+    logs: PodLogs | None = None
     letters: DeadLetterBox | None = None
     tokens: Tokens | None = None
     origins: tuple[str, ...] = ()
@@ -107,6 +113,7 @@ def build_app(publisher: Publisher, options: Options | None = None) -> FastAPI:
     _add_queue(app, publisher)
     if options.videos is not None:
         app.include_router(video_routes.build_router(options.videos, options.streams))
+        app.include_router(log_routes.build_router(options.videos, options.logs, options.streams))
     if options.letters is not None:
         app.include_router(letter_routes.build_router(options.letters))
     _add_health(app, publisher, options)
@@ -115,9 +122,9 @@ def build_app(publisher: Publisher, options: Options | None = None) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=options.origins,
-            allow_methods=("GET", "POST", "DELETE"),
+            allow_methods=_CORS_METHODS,
             allow_headers=_CORS_HEADERS,
-            expose_headers=("Retry-After",),
+            expose_headers=_CORS_EXPOSED,
         )
     describe(app, guarded=options.tokens is not None)
     return app
@@ -185,7 +192,8 @@ async def _queue(
             "process_id": process_id,
             "status": "QUEUED",
             "message": f"The video is queued with priority {submission.priority}.",
-        }
+        },
+        headers={name: value for name, value in trace.items() if name == HEADER},
     )
 
 

@@ -64,6 +64,8 @@ STOPPING: dict[str, Any] = {
     "status": "STOPPING",
     "message": "It is being stopped. It is not deleted: it stays to be seen, and so do its chunks.",
 }
+CHANGE: dict[str, Any] = {"suspend": True}
+SUSPENDED: dict[str, Any] = {**VIDEO, "suspended": True}
 EVENTS = """\
 retry: 3000
 
@@ -81,6 +83,11 @@ event: end
 data: {"reason": "final"}
 
 """
+LOG = """\
+── video-101-1-x7k2p
+{"time": "2026-01-01T12:00:03.120Z", "level": "info", "message": "Chunk stored", "chunk_id": 1}
+{"time": "2026-01-01T12:00:04.480Z", "level": "info", "message": "Chunk stored", "chunk_id": 2}
+"""
 _LETTER: dict[str, Any] = {
     "id": "0b8f7a44-6f0e-4f0a-9a53-5f3c2c1c8a55",
     "code": "SOURCE_NOT_FOUND",
@@ -97,6 +104,8 @@ _LETTER: dict[str, Any] = {
     "body_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "lineage": [],
 }
+PURGED_LETTER = _LETTER
+PURGED: dict[str, Any] = {"items": [_LETTER], "missing": [], "complete": True}
 LETTERS: dict[str, Any] = {"items": [_LETTER], "matched": 1, "complete": True}
 LETTER: dict[str, Any] = {
     **_LETTER,

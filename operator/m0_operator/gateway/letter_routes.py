@@ -1,24 +1,34 @@
-"""/api/v1/dead-letters: list, show and replay dead letters."""
+"""/api/v1/dead-letters: list, show, replay and purge dead letters."""
 
-from datetime import datetime
 from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
-from m0_contract.errors import ErrorCode, Stage
+from m0_contract.errors import ErrorCode
 
-from m0_operator.domain.letters import LetterFilter
+from m0_operator.domain.letters import Letter, LetterFilter
 from m0_operator.gateway import examples
 from m0_operator.gateway.bodies import read_body, read_submission
 from m0_operator.gateway.examples import answer
-from m0_operator.gateway.models import LetterDetail, LetterList, Replayed, build_letter_list
+from m0_operator.gateway.models import (
+    LetterDetail,
+    LetterList,
+    Purged,
+    Replayed,
+)
 from m0_operator.gateway.openapi import problems, request_body
+from m0_operator.gateway.params import (
+    LetterChoice,
+    LetterCode,
+    LetterId,
+    LetterProcessId,
+    LetterSince,
+    LetterStage,
+)
 from m0_operator.gateway.problems import ProblemError
 from m0_operator.gateway.submission import Submission
 from m0_operator.services.dead_letters import DeadLetterBox, LettersUnseenError, Settled
-
-LetterId = Annotated[str, Path(description="Its id, percent-encoded.", max_length=1024)]
 
 
 def build_router(letters: DeadLetterBox) -> APIRouter:
@@ -31,18 +41,18 @@ def build_router(letters: DeadLetterBox) -> APIRouter:
         responses={200: answer("The letters.", examples.LETTERS), **problems(422, 503)},
     )
     async def list_letters(
-        code: Annotated[ErrorCode | None, Query(description="Why it failed.")] = None,
-        stage: Annotated[Stage | None, Query(description="Where it failed.")] = None,
-        process_id: Annotated[str | None, Query(max_length=256)] = None,
-        since: Annotated[
-            datetime | None, Query(description="Failed then or later, RFC 3339; UTC if not said.")
-        ] = None,
+        code: LetterCode = None,
+        stage: LetterStage = None,
+        process_id: LetterProcessId = None,
+        since: LetterSince = None,
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> JSONResponse:
         """The dead letters, the newest failure first. Looking changes nothing."""
         wanted = LetterFilter(code=code, stage=stage, process_id=process_id, since=since)
         listing = await letters.list(wanted, limit=limit)
-        found = build_letter_list(listing.letters, listing.matched, complete=listing.complete)
+        found = LetterList(
+            items=listing.letters, matched=listing.matched, complete=listing.complete
+        )
         return JSONResponse(found.model_dump(mode="json"))
 
     @router.get(
@@ -84,6 +94,38 @@ def build_router(letters: DeadLetterBox) -> APIRouter:
         )
         return JSONResponse(_read_settled(settled, edited).model_dump(mode="json"))
 
+    @router.delete(
+        "/{letter_id}",
+        response_model=Letter,
+        responses={
+            200: answer("It was this one.", examples.PURGED_LETTER),
+            **problems(404, 422, 503),
+        },
+    )
+    async def purge_letter(letter_id: LetterId) -> JSONResponse:
+        """Remove one for good. Nothing else holds its request: what can be replayed is gone."""
+        settled = await letters.purge([unquote(letter_id)])
+        return JSONResponse(_need_one(settled).model_dump(mode="json"))
+
+    @router.delete(
+        "",
+        response_model=Purged,
+        responses={200: answer("These are gone.", examples.PURGED), **problems(422, 503)},
+    )
+    async def purge_letters(meant: Annotated[LetterChoice, Query()]) -> JSONResponse:
+        """Remove many for good: those of these ids, or that all criteria fit, or with `all` all.
+
+        Only one of these ways; without any, and with a parameter that there isn't, none is
+        removed: 422. Which ones it would be, the list says, by the same criteria.
+        """
+        settled = await letters.purge(meant.to_filter())
+        purged = Purged(
+            items=settled.letters,
+            missing=tuple(sorted(settled.missing)),
+            complete=settled.complete,
+        )
+        return JSONResponse(purged.model_dump(mode="json"))
+
     return router
 
 
@@ -91,9 +133,7 @@ def _read_settled(settled: Settled, edited: Submission | None) -> Replayed:
     if settled.refused:
         why = settled.refused[0][1]
         raise ProblemError(422, ErrorCode.INVALID_REQUEST, why, fields=(("", why),))
-    if not settled.letters:
-        raise _not_found() if settled.complete else _unseen()
-    letter = settled.letters[0]
+    letter = _need_one(settled)
     return Replayed(
         id=letter.id,
         process_id=edited.request.process_id if edited else letter.process_id,
@@ -102,9 +142,15 @@ def _read_settled(settled: Settled, edited: Submission | None) -> Replayed:
     )
 
 
+def _need_one(settled: Settled) -> Letter:
+    if not settled.letters:
+        raise _not_found() if settled.complete else _unseen()
+    return settled.letters[0]
+
+
 def _not_found() -> ProblemError:
     return ProblemError(
-        404, "NOT_FOUND", "There is no such dead letter; it may have been replayed."
+        404, "NOT_FOUND", "There is no such dead letter; it may have been replayed or purged."
     )
 
 

@@ -1,4 +1,4 @@
-"""The answers' models, as the OpenAPI document shows them."""
+"""The models of answers and bodies, as the OpenAPI document and the terminal have them."""
 
 import base64
 from typing import Any, Literal, Self
@@ -9,6 +9,9 @@ from m0_operator.domain.headers import pack_headers
 from m0_operator.domain.letters import Letter
 from m0_operator.domain.views import VideoSummary
 from m0_operator.services.dead_letters import FullLetter
+
+MARK = "── "
+"""What follows it on a line of a log is the gateway's own: a pod's name, or why it ends here."""
 
 
 class Queued(BaseModel):
@@ -46,6 +49,14 @@ class VideoList(BaseModel):
     )
 
 
+class VideoChange(BaseModel):
+    """What is wished of a video."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    suspend: bool = Field(description="Whether it is held back.")
+
+
 class Stopping(BaseModel):
     """It is being stopped, or was."""
 
@@ -54,36 +65,15 @@ class Stopping(BaseModel):
     message: str
 
 
-class LetterView(BaseModel):
-    """A dead letter."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: str
-    code: str = Field(description="Why it failed; empty, as all texts, when it doesn't say.")
-    stage: str
-    message: str
-    field: str
-    chunk_id: int | None
-    process_id: int | str | None
-    attempts: int | None
-    failed_at: str
-    first_seen_at: str
-    priority: int
-    size_bytes: int
-    body_sha256: str
-    lineage: list[str] = Field(description="Dead letters that it was replayed from, oldest first.")
-
-
 class LetterList(BaseModel):
     """Dead letters, the newest failure first."""
 
-    items: list[LetterView]
+    items: tuple[Letter, ...]
     matched: int = Field(description="How many were meant, also those beyond the limit.")
     complete: bool = Field(description="Whether the whole queue was looked at.")
 
 
-class LetterDetail(LetterView):
+class LetterDetail(Letter):
     """A dead letter with all that came with it."""
 
     body: str = Field(description="The request as it came: text, or base64.")
@@ -98,11 +88,19 @@ class LetterDetail(LetterView):
         except UnicodeDecodeError:
             body, encoding = base64.b64encode(full.body).decode(), "base64"
         return cls(
-            **LetterView.model_validate(full.letter).model_dump(),
+            **full.letter.model_dump(),
             body=body,
             body_encoding="utf-8" if encoding == "utf-8" else "base64",
             headers=pack_headers(full.headers),
         )
+
+
+class Purged(BaseModel):
+    """What became of the dead letters that were meant."""
+
+    items: tuple[Letter, ...] = Field(description="Removed for good, in the queue's order.")
+    missing: tuple[str, ...] = Field(description="Ids that were named and not seen.")
+    complete: bool = Field(description="Whether the whole queue was looked at.")
 
 
 class Replayed(BaseModel):
@@ -112,9 +110,3 @@ class Replayed(BaseModel):
     process_id: int | str | None
     status: Literal["QUEUED"]
     message: str
-
-
-def build_letter_list(letters: tuple[Letter, ...], matched: int, *, complete: bool) -> LetterList:
-    """A list for people."""
-    items = [LetterView.model_validate(letter) for letter in letters]
-    return LetterList(items=items, matched=matched, complete=complete)

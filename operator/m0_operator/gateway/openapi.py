@@ -5,13 +5,16 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from m0_contract.request import VideoRequest
+from pydantic import BaseModel
 
+from m0_operator.gateway.models import VideoChange
 from m0_operator.gateway.problems import MEDIA_TYPE, Problem
 from m0_operator.gateway.submission import MAX_PRIORITY
 
 API_VERSION = "1.0.0"
 DESCRIPTION = """\
-Queue videos to be cut into chunks, see how they do, stop them, look through the dead letters.
+Queue videos to be cut into chunks, see how they do, hold them back, stop them, look through the
+dead letters.
 
 The same request again does no harm: a `process_id` is run once, however often it is queued.
 Every error is `application/problem+json`. See docs/rest.md.
@@ -27,6 +30,7 @@ REQUEST_EXAMPLE: dict[str, Any] = {
     "priority": 5,
 }
 _SCHEMA = "#/components/schemas/"
+_BODIES: tuple[type[BaseModel], ...] = (VideoRequest, VideoChange)
 
 _PROBLEMS: dict[int, tuple[str, str, list[dict[str, str]]]] = {
     400: ("BAD_REQUEST", "The request broke off.", []),
@@ -42,6 +46,11 @@ _PROBLEMS: dict[int, tuple[str, str, list[dict[str, str]]]] = {
         "destination_prefix: is missing",
         [{"field": "destination_prefix", "message": "is missing"}],
     ),
+    501: (
+        "LOGS_OFF",
+        "The log is not served here: set the chart's value gateway.logs.enabled to true.",
+        [],
+    ),
     503: ("BROKER_UNREACHABLE", "The queue has not confirmed the request. Send it again.", []),
 }
 _MEANINGS = {
@@ -54,6 +63,7 @@ _MEANINGS = {
     410: "The continue token is too old.",
     413: "The body is too large.",
     422: "A field or a parameter is wrong; it is named.",
+    501: "It is not served here; `detail` names the chart's value that changes that.",
     503: "What it depends on does not answer: try again after `Retry-After` seconds.",
 }
 
@@ -87,12 +97,15 @@ def _problem(status: int) -> dict[str, Any]:
 
 def request_body(*, required: bool) -> dict[str, Any]:
     """A request as a route's body, for `openapi_extra`."""
-    content = {
-        "application/json": {
-            "schema": {"$ref": f"{_SCHEMA}VideoRequest"},
-            "example": REQUEST_EXAMPLE,
-        }
-    }
+    return json_body(VideoRequest, REQUEST_EXAMPLE, required=required)
+
+
+def json_body(
+    model: type[BaseModel], example: dict[str, Any], *, required: bool = True
+) -> dict[str, Any]:
+    """A model as a route's body, for `openapi_extra`; it must be one of `_BODIES`."""
+    schema = {"$ref": f"{_SCHEMA}{model.__name__}"}
+    content = {"application/json": {"schema": schema, "example": example}}
     return {"requestBody": {"required": required, "content": content}}
 
 
@@ -113,7 +126,8 @@ def _build(app: FastAPI, *, guarded: bool) -> dict[str, Any]:
     )
     components = document.setdefault("components", {})
     schemas: dict[str, Any] = components.setdefault("schemas", {})
-    for model in (Problem, VideoRequest):
+    models: tuple[type[BaseModel], ...] = (Problem, *_BODIES)
+    for model in models:
         schema = model.model_json_schema(ref_template=_SCHEMA + "{model}")
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from m0_operator.errors import OperatorError
 from m0_operator.services.jobs import VideoNotFoundError
+from m0_operator.services.pod_logs import NoPodError
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +146,10 @@ def add_handlers(app: FastAPI) -> None:
             "There is no such video: it waits in the queue still, is kept no longer, or never was."
         )
         return answer(request, ProblemError(404, "NOT_FOUND", text))
+
+    @app.exception_handler(NoPodError)
+    async def _(request: Request, error: NoPodError) -> JSONResponse:
+        return answer(request, ProblemError(404, "NO_POD", f"{error}."))
 
     @app.exception_handler(OperatorError)
     async def _(request: Request, error: OperatorError) -> JSONResponse:

@@ -21,6 +21,7 @@ from m0_operator.gateway.streams import Streams
 from m0_operator.logs import configure_logging
 from m0_operator.services.dead_letters import DeadLetterBox
 from m0_operator.services.jobs import Videos
+from m0_operator.services.pod_logs import PodLogs
 from m0_operator.settings import GatewaySettings, load_settings
 from m0_operator.tracing import close_tracing, open_tracing
 
@@ -62,6 +63,7 @@ async def _serve(settings: GatewaySettings, tokens: Tokens | None) -> None:
         )
         options = Options(
             videos=Videos(cluster) if cluster else None,
+            logs=PodLogs(cluster) if cluster and settings.gateway_logs else None,
             letters=DeadLetterBox(letters) if settings.gateway_dead_letters else None,
             tokens=tokens,
             origins=tuple(settings.gateway_cors_origins.replace(",", " ").split()),

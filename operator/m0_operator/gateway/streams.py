@@ -1,9 +1,14 @@
-"""Server-sent events: a video's changes, told as they happen, to a bounded number of listeners."""
+"""Answers that go on: a bounded number of them, each with somebody who still listens.
+
+`EventStream` tells a video's changes as server-sent events; `log_routes.LogStream` its pods' log.
+"""
 
 import asyncio
 import json
 import logging
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from typing import Any, ClassVar, Generic, TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -11,9 +16,11 @@ from starlette.types import Receive, Scope, Send
 from m0_operator.errors import OperatorError
 from m0_operator.gateway.problems import ProblemError, build_response
 from m0_operator.services.jobs import Following, Update
+from m0_operator.services.pod_logs import NoPodError
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 HEARTBEAT_S = 15.0
 RETRY_MS = 3000
 SEND_S = 30.0
@@ -42,7 +49,7 @@ class Streams:
 
 def build_full_problem() -> ProblemError:
     """There are too many streams."""
-    text = "Too many event streams are open. Ask for the video now and then instead."
+    text = "Too many streams are open. Try again, or ask for the video now and then instead."
     return ProblemError(503, "TOO_MANY_STREAMS", text, retry_after_s=RETRY_MS // 1000)
 
 
@@ -52,16 +59,36 @@ def format_event(kind: str, data: str, number: str = "") -> bytes:
     return f"{head}event: {kind}\ndata: {data}\n\n".encode()
 
 
-class EventStream(Response):
-    """An answer that goes on until the video is final, the listener leaves, or we end."""
+class LongAnswer(Response, Generic[T]):
+    """An answer that goes on until all is told, the listener leaves, or we end.
 
-    media_type = "text/event-stream"
+    It begins with its first bytes: what goes wrong before them is a problem, as elsewhere.
 
-    def __init__(self, following: Following, streams: Streams) -> None:
+    Attributes:
+        opening: sent at once; without it the answer begins with the first item, or with the time
+            of the first heartbeat.
+        heartbeat: sent when there was nothing to tell for a while.
+        leaving: the last that is sent when this process ends.
+    """
+
+    opening: ClassVar[bytes] = b""
+    heartbeat: ClassVar[bytes] = b""
+    leaving: ClassVar[bytes] = b""
+
+    def __init__(self, items: AsyncGenerator[T, None], streams: Streams) -> None:
         super().__init__(headers={"X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._updates = following.updates
+        self._items = items
         self._streams = streams
+        self._begun = False
+
+    def tell(self, item: T) -> tuple[bytes, bool]:
+        """The item's bytes, and whether there may be more."""
+        raise NotImplementedError
+
+    def explain(self, error: Exception) -> bytes:  # noqa: ARG002 - not everybody says it
+        """The last that is sent when what it tells of can't be read any further."""
+        return b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve it."""
@@ -75,18 +102,18 @@ class EventStream(Response):
             finally:
                 self._streams.open -= 1
         finally:
-            await self._updates.aclose()
+            await self._items.aclose()
 
     async def _serve(self, receive: Receive, send: Send) -> None:
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(start)
         ends = {
             asyncio.create_task(_left(receive)),
             asyncio.create_task(self._streams.closing.wait()),
         }
-        following: asyncio.Task[Update | None] | None = None
+        following: asyncio.Task[T | None] | None = None
+        last = b""
         try:
-            await _write(send, f"retry: {RETRY_MS}\n\n".encode())
+            if self.opening:
+                await self._write(send, self.opening)
             while True:
                 following = following or asyncio.create_task(self._next())
                 done, _ = await asyncio.wait(
@@ -95,41 +122,63 @@ class EventStream(Response):
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if done & ends:
+                    last = self.leaving
                     break
                 if not done:
-                    await _write(send, b": nothing new\n\n")
+                    await self._write(send, self.heartbeat)
                     continue
-                update, following = following.result(), None
-                if update is None or not await self._tell(update, send):
+                item, following = following.result(), None
+                if item is None:
                     break
-        except OperatorError as error:
-            # The listener comes back by itself and says what it has seen.
-            logger.warning("Event stream broke off", extra={"reason": str(error)})
+                body, more = self.tell(item)
+                await self._write(send, body)
+                if not more:
+                    break
+        except (OperatorError, NoPodError, ProblemError) as error:
+            if not self._begun:
+                raise
+            logger.warning("Stream broke off", extra={"reason": str(error)})
+            last = self.explain(error)
         except TimeoutError:
-            logger.info("Event stream ended: its listener takes nothing")
+            logger.info("Stream ended: its listener takes nothing")
             return
         finally:
             await _end({*ends, *({following} if following else ())})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        with suppress(TimeoutError):
+            await self._write(send, last, more=False)
 
-    async def _next(self) -> Update | None:
-        return await anext(self._updates, None)
+    async def _next(self) -> T | None:
+        return await anext(self._items, None)
 
-    async def _tell(self, update: Update, send: Send) -> bool:
-        """Whether there may be more."""
-        kind = "deleted" if update.deleted else "status"
-        number = update.view.resource_version
-        await _write(send, format_event(kind, update.view.model_dump_json(), number))
-        if not update.deleted and not update.view.final:
-            return True
-        reason = "deleted" if update.deleted else "final"
-        await _write(send, format_event("end", json.dumps({"reason": reason})))
-        return False
+    async def _write(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        async with asyncio.timeout(SEND_S):
+            if not self._begun:
+                self._begun = True
+                start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+                await send(start)
+            # An empty body is how the server is told to send the head.
+            await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def _write(send: Send, body: bytes) -> None:
-    async with asyncio.timeout(SEND_S):
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+class EventStream(LongAnswer[Update]):
+    """A video's changes. A listener comes back by itself, and says what it has seen."""
+
+    media_type = "text/event-stream"
+    opening = f"retry: {RETRY_MS}\n\n".encode()
+    heartbeat = b": nothing new\n\n"
+
+    def __init__(self, following: Following, streams: Streams) -> None:
+        super().__init__(following.updates, streams)
+
+    def tell(self, item: Update) -> tuple[bytes, bool]:
+        """An event; after the last one comes `end`."""
+        kind = "deleted" if item.deleted else "status"
+        number = item.view.resource_version
+        event = format_event(kind, item.view.model_dump_json(), number)
+        if not item.deleted and not item.view.final:
+            return event, True
+        reason = "deleted" if item.deleted else "final"
+        return event + format_event("end", json.dumps({"reason": reason})), False
 
 
 async def _left(receive: Receive) -> None:

@@ -1,10 +1,12 @@
-"""/api/v1/jobs: list, show, stop and follow videos."""
+"""/api/v1/jobs: list, show, hold back, stop and follow videos."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from m0_contract.errors import ErrorCode
 from m0_contract.request import Modality
@@ -14,21 +16,15 @@ from m0_operator.domain.views import VideoView
 from m0_operator.domain.wanted import BadTokenError, VideoFilter
 from m0_operator.errors import ClusterConflictError, ClusterExpiredError
 from m0_operator.gateway import examples
+from m0_operator.gateway.bodies import read_body, read_model
 from m0_operator.gateway.examples import answer
-from m0_operator.gateway.models import Stopping, VideoList
-from m0_operator.gateway.openapi import problems
+from m0_operator.gateway.models import Stopping, VideoChange, VideoList
+from m0_operator.gateway.openapi import json_body, problems
+from m0_operator.gateway.params import ProcessId
 from m0_operator.gateway.problems import ProblemError
 from m0_operator.gateway.streams import EventStream, Streams, build_full_problem
 from m0_operator.services.jobs import VideoEndedError, Videos
 
-ProcessId = Annotated[
-    str,
-    Path(
-        description="An integer, or a text of up to 256 characters, percent-encoded. `101` is the "
-        'number, or the text if there is no such number; `"101"` (`%22101%22`) only the text.',
-        examples=["101"],
-    ),
-]
 _EVENT = {
     "type": "object",
     "description": "One event.",
@@ -113,6 +109,26 @@ def _add_one(router: APIRouter, videos: Videos) -> None:
         view = await videos.get(unquote(process_id))
         return JSONResponse(view.model_dump(mode="json"))
 
+    @router.patch(
+        "/{process_id}",
+        response_model=VideoView,
+        responses={
+            200: answer("The video, as it is wished from now on.", examples.SUSPENDED),
+            **problems(400, 404, 408, 409, 413, 422, 503),
+        },
+        openapi_extra=json_body(VideoChange, examples.CHANGE),
+    )
+    async def change_video(process_id: ProcessId, request: Request) -> JSONResponse:
+        """Hold it back, or let it go on: `{"suspend": true}` takes its pod away.
+
+        What is stored stays, and it goes on from there. Doing it again does no harm. One that has
+        ended can't be held back any more: 409.
+        """
+        change = read_model(VideoChange, await read_body(request))
+        with _told("hold back" if change.suspend else "let go on"):
+            view = await videos.suspend(unquote(process_id), suspend=change.suspend)
+        return JSONResponse(view.model_dump(mode="json"))
+
     @router.delete(
         "/{process_id}",
         status_code=202,
@@ -128,14 +144,8 @@ def _add_one(router: APIRouter, videos: Videos) -> None:
         What is stored stays, and doing it again does no harm. One that has ended otherwise can't
         be stopped any more: 409.
         """
-        try:
+        with _told("stop"):
             receipt = await videos.stop(unquote(process_id))
-        except VideoEndedError as error:
-            text = f"There is nothing to stop: it has ended as {error.view.phase}."
-            raise ProblemError(409, "ENDED", text) from error
-        except ClusterConflictError as error:
-            text = "It is being replaced by another at this moment: look again."
-            raise ProblemError(409, "CHANGED", text) from error
         stopped = receipt.state == "stopped"
         stopping = Stopping(
             process_id=receipt.view.process_id,
@@ -144,6 +154,19 @@ def _add_one(router: APIRouter, videos: Videos) -> None:
             + ". It is not deleted: it stays to be seen, and so do its chunks.",
         )
         return JSONResponse(stopping.model_dump(mode="json"), status_code=202)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Why it can't be done, as a problem."""
+    try:
+        yield
+    except VideoEndedError as error:
+        text = f"There is nothing to {what}: it has ended as {error.view.phase}."
+        raise ProblemError(409, "ENDED", text) from error
+    except ClusterConflictError as error:
+        text = "It is being replaced by another at this moment: look again."
+        raise ProblemError(409, "CHANGED", text) from error
 
 
 def _add_events(router: APIRouter, videos: Videos, streams: Streams) -> None:

@@ -239,11 +239,7 @@ class DeadLetterBox:
             if held is None:
                 break
             letter = parse_letter(
-                held.body,
-                held.headers,
-                priority=held.priority,
-                message_id=held.message_id,
-                looks=held.looks,
+                held.body, held.headers, priority=held.priority, message_id=held.message_id
             )
             if but is None or but.matches(letter):
                 yield held, letter

@@ -7,6 +7,7 @@ import pytest
 from m0_operator.gateway.auth import MIN_TOKEN
 from unit.charts.rendering import OPERATOR, Manifest, find, render
 
+DIGEST = f"sha256:{'0' * 64}"
 BROKER = ("--set", "rabbitmq.existingSecret=broker")
 
 
@@ -64,6 +65,49 @@ def test_it_may_look_at_videos_and_patch_them_and_nothing_else() -> None:
             "verbs": ["get", "list", "watch", "patch"],
         }
     ]
+
+
+def test_the_jobs_logs_take_two_rights_more_and_only_when_wanted() -> None:
+    found = rendered("gateway.logs.enabled=true")
+    assert find(found, "Role", "m0-gateway")["rules"][1:] == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    ]
+    assert environment(found)["M0_GATEWAY_LOGS"] == "true"
+    assert environment(rendered())["M0_GATEWAY_LOGS"] == "false"
+    off = rendered("gateway.logs.enabled=true", "gateway.jobs.enabled=false")
+    assert "Role" not in kinds(off)
+
+
+@pytest.mark.parametrize(
+    ("settings", "image", "policy"),
+    [
+        ([], "m0-operator:0.1.0", "IfNotPresent"),
+        (["image.tag=v2", "image.pullPolicy=Always"], "m0-operator:v2", "Always"),
+        ([f"image.digest={DIGEST}"], f"m0-operator@{DIGEST}", "IfNotPresent"),
+        (["gateway.image.repository=r/door"], "r/door:0.1.0", "IfNotPresent"),
+        (["gateway.image.repository=r/door", "image.tag=v2"], "r/door:v2", "IfNotPresent"),
+        (
+            ["gateway.image.repository=r/door", f"image.digest={DIGEST}", "image.tag=v2"],
+            "r/door:v2",
+            "IfNotPresent",
+        ),
+        (
+            [f"gateway.image.digest={DIGEST}", "gateway.image.pullPolicy=Never", "image.tag=v2"],
+            f"m0-operator@{DIGEST}",
+            "Never",
+        ),
+        (["gateway.image.tag=v3", "image.tag=v2"], "m0-operator:v3", "IfNotPresent"),
+    ],
+)
+def test_its_image_is_the_operators_unless_it_has_its_own(
+    settings: list[str], image: str, policy: str
+) -> None:
+    found = rendered(*settings)
+    container = pod(found)["containers"][0]
+    assert (container["image"], container["imagePullPolicy"]) == (image, policy)
+    operator = find(found, "Deployment", "m0-operator")["spec"]["template"]["spec"]
+    assert operator["containers"][0]["image"].startswith("m0-operator")
 
 
 @pytest.mark.parametrize(

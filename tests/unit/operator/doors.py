@@ -13,6 +13,7 @@ from m0_operator.gateway.auth import build_tokens
 from m0_operator.gateway.streams import Streams
 from m0_operator.services.dead_letters import DeadLetterBox
 from m0_operator.services.jobs import Videos
+from m0_operator.services.pod_logs import PodLogs
 from m0_operator.settings import GatewaySettings
 
 
@@ -60,12 +61,14 @@ class Door:
     streams: Streams = field(default_factory=Streams)
     origins: tuple[str, ...] = ()
     probe: FakeProbe | None = None
+    logs: bool = True
     settings: dict[str, Any] = field(default_factory=dict)
 
     def build(self) -> FastAPI:
         settings = GatewaySettings(amqp_url="amqp://h/", **self.settings)
         options = Options(
             videos=Videos(self.store, sleep=self.store.pause),
+            logs=PodLogs(self.store, sleep=self.store.pause) if self.logs else None,
             letters=DeadLetterBox(self.letters),
             tokens=build_tokens(settings),
             origins=self.origins,

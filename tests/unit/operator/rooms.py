@@ -24,7 +24,7 @@ class FakeTerminal(FakeVideoStore):
 
     Attributes:
         script: statuses, each of which comes true with one watch: {name: status}.
-        denied: "verb resource" that the user may not do.
+        denied: "verb resource", or "verb resource name", that the user may not do.
     """
 
     namespace = "m0"
@@ -35,12 +35,11 @@ class FakeTerminal(FakeVideoStore):
         self.script: list[tuple[str, dict[str, Any]]] = []
         self.denied: set[str] = set()
         self.deployment: dict[str, Any] | None = None
-        self.pods: list[dict[str, Any]] = []
-        self.log: dict[str, list[str]] = {}
         self.events: list[dict[str, Any]] = []
         self.secrets: dict[str, dict[str, str]] = {}
         self.config: dict[str, dict[str, str]] = {}
         self.lease: dict[str, Any] | None = None
+        self.inside = False
         self.kinds: list[str] | None = ["videochunkjobs"]
 
     async def watch(self, name: str, version: str) -> AsyncGenerator[Change, None]:
@@ -59,21 +58,11 @@ class FakeTerminal(FakeVideoStore):
         self.put(video)
         return video
 
-    async def fetch_pods(self, job: str) -> list[dict[str, Any]]:  # noqa: ARG002
-        return self.pods
-
     async def fetch_operator_pods(self) -> list[dict[str, Any]]:
         return self.pods
 
     async def fetch_events(self, objects: set[tuple[str, str]]) -> list[dict[str, Any]]:
         return [e for e in self.events if tuple(e["involvedObject"].values()) in objects]
-
-    async def read_log(
-        self, pod: str, *, follow: bool = False, tail: int | None = None
-    ) -> AsyncGenerator[str, None]:
-        del follow
-        for line in self.log.get(pod, [])[-tail if tail else None :]:
-            yield line
 
     async def fetch_operator(self) -> dict[str, Any] | None:
         return self.deployment
@@ -98,8 +87,8 @@ class FakeTerminal(FakeVideoStore):
             raise self.error
         return "v1.37"
 
-    async def may(self, verb: str, group: str, resource: str) -> bool:  # noqa: ARG002
-        return f"{verb} {resource}" not in self.denied
+    async def may(self, verb: str, group: str, resource: str, name: str = "") -> bool:  # noqa: ARG002
+        return f"{verb} {resource} {name}".strip() not in self.denied
 
 
 class NearRoom(ClusterRoom):

@@ -37,11 +37,6 @@ def home(request: pytest.FixtureRequest) -> Home:
     return Home(through_gateway=request.param, letters=full())
 
 
-@pytest.fixture
-def near() -> Home:
-    return Home(letters=full())
-
-
 def test_the_list_in_each_form(home: Home, capsys: Capture) -> None:
     assert home.run("dlq", "list") == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -114,30 +109,41 @@ def test_a_replay_with_another_request_and_priority(home: Home, tmp_path: Path) 
 
 
 def test_a_purge_wants_to_be_sure(
-    near: Home, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
-    assert near.run("dlq", "purge", "id/1") == 2
+    assert home.run("dlq", "purge", "id/1") == 2
     assert "--yes" in capsys.readouterr().err
-    assert near.run("dlq", "purge", "id/1", "--yes") == 0
-    assert [item.message_id for item in near.letters.letters] == ["id/2", "raw"]
-    assert near.letters.requests == []
-    assert near.run("dlq", "purge", "--yes") == 2
-    assert near.run("dlq", "purge", "--all", "--yes", "-o", "yaml") == 0
-    assert near.letters.letters == []
+    assert home.run("dlq", "purge", "id/1", "--yes") == 0
+    assert [item.message_id for item in home.letters.letters] == ["id/2", "raw"]
+    assert home.letters.requests == []
+    assert home.run("dlq", "purge", "--yes") == 2
+    assert home.run("dlq", "purge", "id/9", "id/2", "--yes") == 3
+    assert "there is no dead letter id/9" in capsys.readouterr().err
+    assert home.run("dlq", "purge", "--code", "INVALID_JSON", "--process-id", 7, "--yes") == 0
+    assert [item.message_id for item in home.letters.letters] == ["raw"]
+    assert home.run("dlq", "purge", "--all", "--yes", "-o", "yaml") == 0
+    assert home.letters.letters == []
 
 
-def test_a_person_is_asked_and_may_say_no(near: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hundreds_are_purged_by_their_ids(home: Home) -> None:
+    names = [f"m0-failed-{number:036}" for number in range(600)]
+    home.letters.letters = [Message(b"{}", {}, 0, name) for name in (*names, "other")]
+    assert home.run("dlq", "purge", *names, "--yes") == 0
+    assert [item.message_id for item in home.letters.letters] == ["other"]
+
+
+def test_a_person_is_asked_and_may_say_no(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
     monkeypatch.setattr("sys.stdin", Terminal("n\n"))
-    assert near.run("dlq", "purge", "--all") == 130
-    assert len(near.letters.letters) == 3
+    assert home.run("dlq", "purge", "--all") == 130
+    assert len(home.letters.letters) == 3
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
-    assert near.run("dlq", "purge", "id/1") == 0
-    assert len(near.letters.letters) == 2
+    assert home.run("dlq", "purge", "id/1") == 0
+    assert len(home.letters.letters) == 2
 
 
 def test_a_broker_that_is_away_or_has_no_queue(

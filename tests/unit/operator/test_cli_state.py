@@ -14,6 +14,7 @@ import click
 import httpx
 import pytest
 from fakes.videos import build_video, final
+from m0_operator.adapters.terminal import KubernetesTerminal
 from m0_operator.cli import broker_doctor, load, where
 from m0_operator.cli.doctor import judge_lease, pod_trouble, read_job_secrets, read_warning
 from m0_operator.cli.errors import CliError
@@ -24,8 +25,8 @@ from m0_operator.cli.release import read_limit, read_release
 from m0_operator.cli.videos import get
 from m0_operator.cli.where import Desk, Where, open_room, paint
 from m0_operator.domain.priorities import QueueFacts
-from m0_operator.errors import ClusterUnavailableError
-from m0_wire.errors import BrokerUnavailableError
+from m0_operator.errors import ClusterForbiddenError, ClusterUnavailableError
+from m0_wire.errors import BrokerUnavailableError, SecretsUnavailableError
 
 from .rooms import Home
 
@@ -161,6 +162,24 @@ def test_help_loads_none_of_the_clients() -> None:
 def test_a_wrong_call_ends_with_two(arguments: list[str], words: str, capsys: Capture) -> None:
     assert call(arguments) == 2
     assert words in capsys.readouterr().err
+
+
+def test_neither_the_gateways_server_nor_the_operators_framework_is_loaded() -> None:
+    """`pip install m0[cli]` brings none of it."""
+    code = (
+        "import sys; from m0_operator.cli import cluster, doctor, gateway, gateway_doctor, main;"
+        "from m0_operator.cli import control, letters, state, videos;"
+        "bad = {'fastapi', 'starlette', 'uvicorn', 'kopf', 'prometheus_client'} & set(sys.modules);"
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_nobody_foresaw_is_a_bug_in_one_line(home: Home, capsys: Capture) -> None:
@@ -406,6 +425,101 @@ def test_the_first_cause_comes_first(home: Home, broker: Broker, capsys: Capture
     assert places == sorted(places)
     assert "list videochunkjobs (m0 get), get pods/log (m0 logs)" in out
     assert "first custom resource" in out
+
+
+@pytest.fixture
+def inside(home: Home, broker: Broker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Home:
+    """In the operator's own pod, with what its account may do and its environment has."""
+
+    async def forbidden(*_: object) -> None:
+        raise ClusterForbiddenError("HTTP 403: deployments.apps is forbidden")
+
+    home.store.inside = True
+    home.store.fetch_operator = forbidden  # type: ignore[assignment]
+    home.store.fetch_secret = forbidden  # type: ignore[assignment]
+    home.store.denied = {"get pods/log", "list events", "list deployments", "get configmaps"}
+    home.store.denied.add("get leases")  # but for its own one
+    limit = tmp_path / "max-active-jobs"
+    limit.write_text("3\n")
+    monkeypatch.setenv("M0_AMQP_URL", "amqp://m0:right@inside/")
+    monkeypatch.setenv("M0_PRIORITY_QUEUE", "requests")
+    monkeypatch.setenv("M0_MAX_ACTIVE_JOBS_FILE", str(limit))
+    del broker
+    return home
+
+
+def test_in_the_operators_pod_the_doctor_bears_what_it_may_not_see(
+    inside: Home, capsys: Capture
+) -> None:
+    assert inside.run("doctor") == 0
+    out = capsys.readouterr().out
+    assert "FAILED" not in out
+    assert "warn " not in out
+    for words in (
+        "?       your rights in namespace m0: you may not get pods/log (m0 logs), list events",
+        "M0's own accounts need none of it",
+        "?       operator: you may not look",
+        "?       Secrets of the Jobs: you may not look",
+        "ok      leader (Lease m0-operator)",
+        "ok      broker amqp://inside:5672/: connected",
+        "ok      queue requests: 7 waiting",
+    ):
+        assert words in out, words
+    assert "get leases" not in out
+    assert "All is well, as far as can be told from here" in out
+
+
+def test_in_the_operators_pod_a_wrong_password_is_the_releases(
+    inside: Home, broker: Broker, capsys: Capture
+) -> None:
+    broker.password = "new"
+    assert inside.run("doctor") == 1
+    out = capsys.readouterr().out
+    assert "FAILED  broker amqp://inside:5672/: refuses user or password" in out
+    assert "correct the release's broker URL" in out
+    assert "--amqp-url" not in out
+
+
+def test_in_the_operators_pod_the_queue_knows_its_limit(inside: Home, capsys: Capture) -> None:
+    inside.store.put(build_video(101, phase="Running"))
+    assert inside.run("queue") == 0
+    out = capsys.readouterr().out
+    assert "1 of 3 taken" in out
+    assert "7" in out.splitlines()[0]
+
+
+def test_in_a_pod_the_broker_may_be_named_by_a_clouds_secret(
+    inside: Home, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("M0_AMQP_URL")
+
+    def load() -> None:
+        monkeypatch.setenv("M0_AMQP_URL", "amqp://m0:right@vault/")
+
+    monkeypatch.setattr("m0_operator.cli.cluster.load_secrets", load)
+    assert inside.run("doctor") == 0
+    assert "ok      broker amqp://vault:5672/: connected" in capsys.readouterr().out
+
+    def refuse() -> None:
+        raise SecretsUnavailableError("AWS Secrets Manager, m0: no answer")
+
+    monkeypatch.delenv("M0_AMQP_URL")
+    monkeypatch.setattr("m0_operator.cli.cluster.load_secrets", refuse)
+    assert inside.run("doctor") == 0
+    assert "?       broker: AWS Secrets Manager, m0: no answer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("given", "found"), [("", "films"), ("other", "other")])
+async def test_in_a_pod_the_namespace_is_the_pods(
+    given: str, found: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "namespace"
+    file.write_text("films\n")
+    monkeypatch.setattr("m0_operator.adapters.terminal._POD_NAMESPACE", file)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    assert KubernetesTerminal(given).namespace == found
+    assert KubernetesTerminal(given).inside
 
 
 def test_a_cluster_that_is_away_is_all_that_is_said(home: Home, capsys: Capture) -> None:

@@ -1,6 +1,7 @@
 """`m0` and videos, beside the cluster and through the gateway."""
 
 import json
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import pytest
 import yaml
 from fakes.letters import Message
 from fakes.videos import build_video, final
+from m0_operator.cli.errors import CliError
 from m0_operator.cli.gateway import GatewayRoom
 from m0_operator.cli.where import Where
 from m0_operator.domain.views import build_view
 from m0_operator.errors import ClusterForbiddenError, ClusterUnavailableError
 from m0_operator.services.jobs import Change
+from m0_operator.services.pod_logs import LogPart
 from m0_wire.errors import BrokerUnavailableError
 
 from .conftest import request_body
@@ -268,6 +271,17 @@ def test_submit_and_watch_of_one_that_fails(home: Home, capsys: Capture) -> None
     assert "video-101 Failed NOT_MEDIA: why" in capsys.readouterr().out
 
 
+def test_without_rich_a_terminal_gets_lines(
+    near: Home, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M0's own image goes without it."""
+    monkeypatch.setattr("m0_operator.cli.watching.is_terminal", lambda: True)
+    monkeypatch.setitem(sys.modules, "rich", None)
+    near.store.put(build_video(101, **final()))
+    assert near.run("watch", "101") == 0
+    assert capsys.readouterr().out == "video-101 Succeeded\n"
+
+
 def test_a_watch_gives_up_when_time_is_up(near: Home, capsys: Capture) -> None:
     assert near.run("submit", *FLAGS, "--watch", "--timeout", 0.2) == 6
     assert "it goes on all the same" in capsys.readouterr().err
@@ -351,21 +365,20 @@ def test_stop_and_one_that_has_ended(home: Home, capsys: Capture) -> None:
     assert home.store.patches == [("video-101", {"stop": True})]
 
 
-def test_suspend_and_resume(near: Home, capsys: Capture) -> None:
-    near.store.put(build_video(101, phase="Running"))
-    assert near.run("suspend", "101") == 0
-    assert near.run("resume", "101", "-o", "name") == 0
-    assert [spec for _, spec in near.store.patches] == [{"suspend": True}, {"suspend": False}]
-    assert capsys.readouterr().out.splitlines()[0] == "video-101 is suspended"
-
-
-@pytest.mark.parametrize(
-    "command", [("suspend", "101"), ("logs", "101"), ("dlq", "purge", "x", "-y")]
-)
-def test_what_the_gateway_does_not_do_says_so(command: tuple[str, ...], capsys: Capture) -> None:
-    home = Home(through_gateway=True)
+def test_suspend_and_resume(home: Home, capsys: Capture) -> None:
     home.store.put(build_video(101, phase="Running"))
-    assert home.run(*command) == 2
+    home.store.put(build_video(102, **final()))
+    assert home.run("suspend", "video-101") == 0
+    assert home.run("resume", "101", "-o", "name") == 0
+    assert [spec for _, spec in home.store.patches] == [{"suspend": True}, {"suspend": False}]
+    assert capsys.readouterr().out.splitlines()[0] == "video-101 is suspended"
+    assert home.run("suspend", "102") == 5
+    assert home.run("resume", "999") == 3
+
+
+def test_what_the_gateway_does_not_do_says_so(capsys: Capture) -> None:
+    home = Home(through_gateway=True)
+    assert home.run("submit", *FLAGS, "--direct") == 2
     assert "needs a kubeconfig" in capsys.readouterr().err
 
 
@@ -425,14 +438,45 @@ def test_retry_and_watch_means_the_next_one_not_the_old(near: Home, capsys: Capt
     assert capsys.readouterr().out == "video-101 Succeeded\n"
 
 
-def test_logs_of_the_pods(near: Home, capsys: Capture) -> None:
-    near.store.put(build_video(101, phase="Succeeded", jobRef={"name": "job-1"}))
-    assert near.run("logs", "101") == 3
-    assert "no pod any more" in capsys.readouterr().err
-    near.store.pods = [{"metadata": {"name": "pod-1"}, "status": {"phase": "Succeeded"}}]
-    near.store.log = {"pod-1": ["one", "two", "three"]}
-    assert near.run("logs", "101", "--tail", 2) == 0
+def test_logs_of_the_pods(home: Home, capsys: Capture) -> None:
+    home.store.put(build_video(101, phase="Succeeded", jobRef={"name": "job-1"}))
+    assert home.run("logs", "101") == 3
+    said = capsys.readouterr().err
+    assert "no pod any more" in said
+    assert "`m0 describe`" in said
+    home.store.write("pod-1", "one", "", "three", phase="Failed")
+    home.store.write("pod-2", "── not ours", phase="Succeeded")
+    assert home.run("logs", "101", "--tail", 2) == 0
     said = capsys.readouterr()
-    assert said.out == "two\nthree\n"
-    assert "pod-1" in said.err
-    assert near.run("logs", "101", "-f") == 0
+    assert [line.strip() for line in said.out.splitlines()] == ["", "three", "── not ours"]
+    assert said.err.splitlines() == ["── pod-1", "── pod-2"]
+    assert home.run("logs", "101", "-f") == 0
+    assert capsys.readouterr().out.startswith("one\n\nthree\n")
+
+
+def test_logs_that_may_not_be_read(home: Home, capsys: Capture) -> None:
+    home.store.put(build_video(101, phase="Running"))
+    home.store.put(build_video(102, phase="Running", jobRef={"name": "job-1"}))
+    assert home.run("logs", "101") == 3
+    assert "no pod yet" in capsys.readouterr().err
+    home.store.log_error = ClusterForbiddenError("pods is forbidden")
+    assert home.run("logs", "102") == 5
+    said = capsys.readouterr().err
+    assert ("gateway.logs.enabled" in said) is home.through_gateway
+
+
+async def test_a_log_that_breaks_off_is_not_taken_for_a_whole_one() -> None:
+    text = '── pod-1\n{"a": 1}\ntwo\n── ended here, after 64 MiB: ask for the tail\n'
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.url.params["tail"] == "5"
+        return httpx.Response(200, text=text)
+
+    view = build_view({**build_video(101, phase="Running"), "metadata": META})
+    transport = httpx.MockTransport(answer)
+    async with httpx.AsyncClient(transport=transport, base_url="http://g") as client:
+        room = GatewayRoom(client, Where(gateway="http://g"))
+        parts = room.logs(view, follow=False, tail=5)
+        assert await anext(parts) == LogPart("pod-1", ('{"a": 1}', "two"))
+        with pytest.raises(CliError, match="the log ended here, after 64 MiB"):
+            await anext(parts)

@@ -31,7 +31,8 @@ def five() -> FakeLetterQueue:
 
 
 def ids(letters: tuple[Letter, ...] | list[Message]) -> list[str]:
-    return [item.message_id.removeprefix("m0-failed-") for item in letters]
+    names = [item.id if isinstance(item, Letter) else item.message_id for item in letters]
+    return [name.removeprefix("m0-failed-") for name in names]
 
 
 async def test_a_list_has_the_newest_first_and_leaves_the_queue_as_it_is() -> None:

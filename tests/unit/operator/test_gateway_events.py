@@ -15,7 +15,13 @@ from .doors import Door
 class Call:
     """One request of a listener that stays."""
 
-    def __init__(self, door: Door, path: str = "/api/v1/jobs/101/events", after: str = "") -> None:
+    def __init__(
+        self,
+        door: Door,
+        path: str = "/api/v1/jobs/101/events",
+        after: str = "",
+        query: bytes = b"",
+    ) -> None:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.heard = b""
@@ -25,7 +31,7 @@ class Call:
         headers = [(b"last-event-id", after.encode())] if after else []
         scope = {
             "type": "http", "method": "GET", "path": path, "raw_path": path.encode(),
-            "query_string": b"", "headers": headers,
+            "query_string": query, "headers": headers,
         }  # fmt: skip
         self.task = asyncio.create_task(door.build()(scope, self._receive, self._send))
 

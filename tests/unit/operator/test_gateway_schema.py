@@ -11,14 +11,17 @@ import schemathesis
 from fakes.letters import FakeLetterQueue, Message
 from fakes.videos import FakeVideoStore, build_video, final
 from hypothesis import HealthCheck, given, settings
+from m0_operator.domain.letters import Letter
 from m0_operator.domain.views import VideoView
 from m0_operator.gateway import examples
 from m0_operator.gateway.models import (
     LetterDetail,
     LetterList,
+    Purged,
     Queued,
     Replayed,
     Stopping,
+    VideoChange,
     VideoList,
 )
 from m0_operator.gateway.problems import Problem
@@ -41,6 +44,10 @@ OPERATIONS = {
     },
     ("GET", "/api/v1/jobs"): {200, 401, 403, 410, 422, 503},
     ("GET", "/api/v1/jobs/{process_id}"): {200, 401, 403, 404, 503},
+    ("GET", "/api/v1/jobs/{process_id}/logs"): {200, 401, 403, 404, 422, 501, 503},
+    ("PATCH", "/api/v1/jobs/{process_id}"): {200, 400, 401, 403, 404, 408, 409, 413, 422, 503},
+    ("DELETE", "/api/v1/dead-letters"): {200, 401, 403, 422, 503},
+    ("DELETE", "/api/v1/dead-letters/{letter_id}"): {200, 401, 403, 404, 422, 503},
     ("DELETE", "/api/v1/jobs/{process_id}"): {202, 401, 403, 404, 409, 503},
     ("GET", "/api/v1/jobs/{process_id}/events"): {200, 204, 401, 403, 404, 422, 503},
     ("POST", "/api/v1/process_video"): {200, 400, 401, 403, 408, 413, 422, 503},
@@ -55,10 +62,20 @@ def build_door(**more: Any) -> Door:
         Message(request_body(number), {"x-m0-error-code": "KILLED"}, 3, str(number))
         for number in range(3)
     ]
-    videos = (build_video(101, **final()), build_video(0, **final("STOPPED")))
+    videos = (
+        build_video(101, **final(), jobRef={"name": "job"}),
+        build_video(0, **final("STOPPED")),
+    )
+    store = FakeVideoStore(
+        *videos,
+        *(build_video(n, **final("KILLED")) for n in range(1, 9)),
+        build_video(102, phase="Running"),
+        build_video(103, phase="Running", jobRef={"name": "job"}),
+    )
+    store.write("pod", "one", "two", phase="Succeeded")
     tokens = {"gateway_tokens": TOKEN, "gateway_read_tokens": READ_TOKEN}
     return Door(
-        store=FakeVideoStore(*videos, *(build_video(n, **final("KILLED")) for n in range(1, 9))),
+        store=store,
         letters=FakeLetterQueue(letters),
         settings=tokens,
         probe=FakeProbe(),
@@ -153,10 +170,15 @@ def test_the_requests_of_the_document_are_those_of_the_contract() -> None:
         (LetterList, examples.LETTERS),
         (LetterDetail, examples.LETTER),
         (Replayed, examples.REPLAYED),
+        (Letter, examples.PURGED_LETTER),
+        (Purged, examples.PURGED),
+        (VideoView, examples.SUSPENDED),
+        (VideoChange, examples.CHANGE),
     ],
 )
 def test_the_examples_are_what_it_answers(model: type[BaseModel], example: dict[str, Any]) -> None:
-    assert model.model_validate(example, strict=True).model_dump(mode="json") == example
+    read = model.model_validate_json(json.dumps(example), strict=True)
+    assert read.model_dump(mode="json") == example
 
 
 def test_the_problems_of_the_document_are_problems() -> None:

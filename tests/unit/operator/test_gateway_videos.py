@@ -82,6 +82,8 @@ async def test_any_id_can_be_named_in_a_path(client: httpx.AsyncClient) -> None:
     answer = await client.get(f"{JOBS}/a%2Fb%20%252F%3F")
     assert answer.json()["process_id"] == "a/b %2F?"
     assert (await client.get(f"{JOBS}/%22101%22")).status_code == 404
+    answer = await client.patch(f"{JOBS}/a%2Fb%20%252F%3F", json={"suspend": True})
+    assert answer.status_code == 200
     assert (await client.delete(f"{JOBS}/a%2Fb%20%252F%3F")).status_code == 202
 
 
@@ -102,6 +104,43 @@ async def test_stopping_is_accepted_again_and_again(client: httpx.AsyncClient, d
     door.store.set_status("video-101", **final("STOPPED"))
     assert (await client.delete(f"{JOBS}/101")).json()["status"] == "STOPPED"
     assert (await client.get(f"{JOBS}/101")).json()["phase"] == "Stopped"
+
+
+async def test_held_back_and_let_go_on(client: httpx.AsyncClient, door: Door) -> None:
+    for wish in (True, True, False):
+        answer = await client.patch(f"{JOBS}/101", json={"suspend": wish})
+        assert (answer.status_code, answer.json()["suspended"]) == (200, wish)
+        assert (await client.get(f"{JOBS}/101")).json() == answer.json()
+    assert door.store.patches == [
+        ("video-101", {"suspend": True}),
+        ("video-101", {"suspend": True}),
+        ("video-101", {"suspend": False}),
+    ]
+    answer = await client.patch(f"{JOBS}/102", json={"suspend": True})
+    assert (answer.status_code, answer.json()["code"]) == (409, "ENDED")
+    assert (await client.patch(f"{JOBS}/7", json={"suspend": True})).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        (b"", "INVALID_JSON", ""),
+        (b"{]", "INVALID_JSON", ""),
+        (b"[]", "INVALID_REQUEST", ""),
+        (b"{}", "INVALID_REQUEST", "suspend"),
+        (b'{"suspend": "yes"}', "INVALID_REQUEST", "suspend"),
+        (b'{"suspend": null}', "INVALID_REQUEST", "suspend"),
+        (b'{"suspend": true, "stop": true}', "INVALID_REQUEST", "stop"),
+    ],
+)
+async def test_a_wish_that_is_none_changes_nothing(
+    client: httpx.AsyncClient, door: Door, body: bytes, code: str, field: str
+) -> None:
+    answer = await client.patch(f"{JOBS}/101", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+    assert [item["field"] for item in answer.json()["errors"]] == [field]
+    assert (await client.patch(f"{JOBS}/101", content=b" " * 300_000)).status_code == 413
+    assert door.store.patches == []
 
 
 @pytest.mark.parametrize("number", [102, 103])
@@ -164,6 +203,43 @@ async def test_pages_of_other_sites_may_not_look_unless_they_are_named() -> None
     answer = await door.client().options(f"{JOBS}/1", headers=asking)
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == "https://ui.example"
+    assert "PATCH" in answer.headers["access-control-allow-methods"]
     other = {**asking, "origin": "https://evil.example"}
     answer = await door.client().options(f"{JOBS}/1", headers=other)
     assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "header", ["Authorization", "Content-Type", "Last-Event-ID", "traceparent", "tracestate"]
+)
+async def test_a_page_may_send_all_that_is_read(header: str) -> None:
+    asking = {
+        "origin": "https://ui.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": header,
+    }
+    client = Door(origins=("https://ui.example",)).client()
+    assert (await client.options("/api/v1/process_video", headers=asking)).status_code == 200
+    asking["access-control-request-headers"] = f"{header}, x-other"
+    assert (await client.options("/api/v1/process_video", headers=asking)).status_code == 400
+
+
+async def test_a_page_may_read_all_that_is_answered() -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    headers = {"origin": "https://ui.example", "traceparent": trace}
+    door = Door(origins=("https://ui.example",), settings={"gateway_tokens": "0123456789abcdef"})
+    client = door.client(headers={**headers, "authorization": "Bearer 0123456789abcdef"})
+    answer = await client.post("/api/v1/process_video", content=request_body())
+    assert answer.headers["traceparent"] == trace
+    answers = [answer, await client.put(JOBS), await door.client(headers=headers).get(JOBS)]
+    door.queue.error = BrokerUnavailableError("away")
+    answers.append(await client.post("/api/v1/process_video", content=request_body()))
+    # What a browser shows without being told to; the last two are its own business.
+    shown = {"cache-control", "content-length", "content-type", "vary", "x-content-type-options"}
+    for answer in answers:
+        told = answer.headers["access-control-expose-headers"].lower().split(", ")
+        sent = {name for name in answer.headers if not name.startswith("access-control-")}
+        assert sent - shown <= set(told), answer.status_code
+    assert {"traceparent", "allow", "www-authenticate", "retry-after"} <= {
+        name for answer in answers for name in answer.headers
+    }

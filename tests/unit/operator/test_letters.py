@@ -44,12 +44,12 @@ def test_what_the_operator_writes_is_read_back() -> None:
         failed_at=datetime(2026, 1, 2, tzinfo=UTC),
         first_seen_at="2026-01-01T00:00:00Z",
     )
-    read = parse_letter(b"body", headers, priority=7, message_id="m0-failed-u1", looks=3)
-    assert (read.id, read.message_id) == ("m0-failed-u1", "m0-failed-u1")
+    read = parse_letter(b"body", headers, priority=7, message_id="m0-failed-u1")
+    assert read.id == "m0-failed-u1"
     assert (read.code, read.stage, read.message) == ("SOURCE_NOT_FOUND", "source", "no object")
     assert (read.field, read.chunk_id, read.process_id, read.attempts) == ("a, b", 4, "cam-7", 2)
     assert (read.failed_at, read.first_seen_at) == ("2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z")
-    assert (read.priority, read.size_bytes, read.looks) == (7, 4, 3)
+    assert (read.priority, read.size_bytes) == (7, 4)
     assert read.failed == datetime(2026, 1, 2, tzinfo=UTC)
 
 

@@ -1,6 +1,7 @@
 """Who reaches whom: pods that listen, and connections that are tried from within pods."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ print(json.dumps([name for (name, _, _), well in zip(targets, tried) if well]))
 """
 # Perl is in every Debian, and so in kind's own node image as well.
 _METADATA = """
-my $door = IO::Socket::INET->new(LocalPort => 80, Listen => 64) or die $!;
+my $door = IO::Socket::INET->new(LocalPort => $ARGV[0], Listen => 64) or die $!;
 while (my $guest = $door->accept) { print $guest "HTTP/1.0 200 OK\\r\\n\\r\\n"; close $guest }
 """
 
@@ -81,7 +82,7 @@ def listening(stack: DevStack, place: Place, port: int) -> Iterator[None]:
     """Something else listens in a pod, while the context is open."""
     kubectl = [str(ROOT / ".m0/bin/kubectl"), "-n", stack.namespace, "exec", *place]
     command = [*kubectl, "--", "python3", "-c", LISTEN, str(port)]
-    with subprocess.Popen(command, env={"KUBECONFIG": stack.env["KUBECONFIG"]}):
+    with subprocess.Popen(command, env=os.environ | {"KUBECONFIG": stack.env["KUBECONFIG"]}):
         itself = {"itself": ("127.0.0.1", port)}
         wait_for(f"port {port} of {place[0]}", lambda: reached(stack, place, itself))
         try:
@@ -102,8 +103,8 @@ def reached(stack: DevStack, place: Place, targets: Mapping[str, Target]) -> set
 
 
 @contextmanager
-def metadata_service() -> Iterator[None]:
-    """A host behind the node answers at a cloud's metadata address, while the context is open."""
+def metadata_service(*ports: int) -> Iterator[None]:
+    """A host behind the node has a cloud's metadata address, while the context is open."""
     space = "m0-metadata"
     inside = ("ip", "netns", "exec", space)
     _node("ip", "netns", "add", space)
@@ -114,7 +115,8 @@ def metadata_service() -> Iterator[None]:
         _node(*inside, "ip", "address", "add", f"{METADATA}/30", "dev", "eth0")
         _node(*inside, "ip", "link", "set", "eth0", "up")
         perl = ("perl", "-MIO::Socket::INET", "-e", _METADATA)
-        _docker("exec", "--detach", NODE, *inside, *perl)
+        for port in ports:
+            _docker("exec", "--detach", NODE, *inside, *perl, str(port))
         yield
     finally:
         for pid in _node("ip", "netns", "pids", space).split():

@@ -36,15 +36,15 @@ BROKERS = [
 ]
 
 FOR_ALL = {
-    "names", "broker", "broker's other port", "backend", "store", "database", "Kubernetes",
-    "metadata", "another broker",
+    "names", "broker", "broker's other port", "another broker", "backend", "store", "website",
+    "database", "Kubernetes", "metadata", "metadata over TLS",
 }  # fmt: skip
 FOR_FRIENDS = {"gateway", "operator"}
 FOR_NOBODY = {"gateway's other port", "Job"}
 EVERYTHING = FOR_ALL | FOR_FRIENDS | FOR_NOBODY
 UNDER_POLICIES = {
     # To itself everybody comes.
-    "Job": {"names", "broker", "backend", "store", "Job"},
+    "Job": {"names", "broker", "backend", "store", "website", "Job"},
     "gateway": {"names", "broker", "Kubernetes", "gateway's other port"},
     "operator": {"names", "broker", "backend", "Kubernetes", "operator"},
     # No policy of the chart selects these: they tell what may come in.
@@ -74,7 +74,8 @@ class Crowd:
             "command": ["python3", "-c", LISTEN, str(JOB_PORT)],
         }
         self.release.install(
-            networkPolicy={"enabled": on, "peers": peers},
+            # With films from http://, so that only its address keeps them from metadata.
+            networkPolicy={"enabled": on, "peers": peers, "ports": {"stores": [80, 443]}},
             gateway={"replicas": 1},
             chunker={"podOverlay": {"initContainers": [waits]}},
         )
@@ -100,11 +101,13 @@ class Crowd:
             "broker": (broker, 5672),
             "broker's other port": (broker, 15672),
             "another broker": (address["stranger"], 5672),
+            "website": (address["friend"], 80),
             "backend": (self._service(deployed, "m0-backend"), 8400),
             "store": (self._service(deployed, "m0-s3"), 8333),
             "database": (self._service(deployed, "m0-postgres"), 5432),
             "Kubernetes": (self._service("default", "kubernetes"), 443),
             "metadata": (METADATA, 80),
+            "metadata over TLS": (METADATA, 443),
             "gateway": (self._service(self.release.namespace, "m0-gateway"), 9000),
             "gateway's other port": (address["gateway"], OTHER_PORT),
             "operator": (address["operator"], 8080),
@@ -122,9 +125,8 @@ class Crowd:
                 "policyTypes": ["Egress"],
             },
         }
-        made = [
-            listener(name, image, 5672, **{WHO: name}) for name in ("friend", "stranger", "nobody")
-        ]
+        listens = {"friend": 80, "stranger": 5672, "nobody": 5672}
+        made = [listener(name, image, port, **{WHO: name}) for name, port in listens.items()]
         everything = {"apiVersion": "v1", "kind": "List", "items": [*made, nobody]}
         self.release.kubectl("apply", "-f", "-", stdin=json.dumps(everything))
 
@@ -161,7 +163,7 @@ class Crowd:
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
-    with own_release(tmp_path_factory.mktemp("release")) as release, metadata_service():
+    with own_release(tmp_path_factory.mktemp("release")) as release, metadata_service(80, 443):
         crowd = Crowd(release)
         crowd.switch(on=True)
         yield crowd

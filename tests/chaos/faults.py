@@ -10,6 +10,7 @@ from chaos.stage import OPERATOR_NAME, Stage
 from devstack import DevStack, wait_for
 
 PODS = "10.244.0.0/16"
+FILTER = ("ip", "m0-fault")
 RABBITMQCTL = "HOME=/data RABBITMQ_NODENAME=rabbit@localhost /usr/lib/rabbitmq/bin/rabbitmqctl"
 
 Ids = list[int]
@@ -109,17 +110,21 @@ def backend_answers(fault: str, only: str = "") -> Happening:
 
 
 @contextmanager
-def _rule(stage: Stage, *rule: str) -> Iterator[None]:
-    """A rule of the node's packet filter: `-t TABLE CHAIN …`."""
-    table, chain, *rest = rule
-    stage.on_node("iptables", "-t", table, "-I", chain, *rest)
+def _rule(stage: Stage, hook: str, rule: str) -> Iterator[None]:
+    """A rule of the node's packet filter, in a table of its own and before all others.
+
+    iptables' tables are no place for it: who enforces NetworkPolicies writes them anew all the
+    time, with what it accepts at the top.
+    """
+    stage.on_node("nft", "add", "table", *FILTER)
     try:
+        stage.on_node("nft", "add", "chain", *FILTER, "fault", f"{{ type {hook}; }}")
+        stage.on_node("nft", "add", "rule", *FILTER, "fault", rule)
         yield
     finally:
-        listed = stage.on_node("iptables", "-t", table, "-L", chain, "-nvx").splitlines()
-        stage.on_node("iptables", "-t", table, "-D", chain, *rest)
-    met = [line.split()[0] for line in listed if rest[-1].split(":")[0] in line and "8333" in line]
-    assert any(int(packets) for packets in met), "nobody met it"
+        listed = stage.on_node("nft", "list", "table", *FILTER)
+        stage.on_node("nft", "delete", "table", *FILTER)
+    assert "counter packets 0 " not in listed, "nobody met it"
 
 
 def _s3_address(stage: Stage) -> str:
@@ -130,8 +135,8 @@ def _s3_address(stage: Stage) -> str:
 def store_away(stage: Stage, _ids: Ids) -> Iterator[None]:
     """For pods only: what looks from outside must see what is stored."""
     address = stage.pod("s3")["status"]["podIP"]
-    to = ["-s", PODS, "-d", address, "-p", "tcp", "--dport", "8333"]
-    with _rule(stage, "filter", "FORWARD", *to, "-j", "REJECT", "--reject-with", "tcp-reset"):
+    rule = f"ip saddr {PODS} ip daddr {address} tcp dport 8333 counter reject with tcp reset"
+    with _rule(stage, "filter hook forward priority -10", rule):
         yield
 
 
@@ -139,8 +144,8 @@ def store_away(stage: Stage, _ids: Ids) -> Iterator[None]:
 def store_answers_500(stage: Stage, _ids: Ids) -> Iterator[None]:
     """Leads the pods' requests to the backend, which answers so; open connections are cut."""
     service, other = _s3_address(stage), stage.pod("backend")["status"]["podIP"]
-    to = ["-d", service, "-p", "tcp", "--dport", "8333"]
-    with _rule(stage, "nat", "PREROUTING", *to, "-j", "DNAT", "--to-destination", f"{other}:8400"):
+    rule = f"ip daddr {service} tcp dport 8333 counter dnat to {other}:8400"
+    with _rule(stage, "nat hook prerouting priority -110", rule):
         stage.on_node("conntrack", "-D", "-d", service, check=False)
         yield
     stage.on_node("conntrack", "-D", "-d", service, check=False)

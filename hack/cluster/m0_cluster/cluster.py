@@ -13,7 +13,7 @@ from typing import Any
 
 from . import system
 from .engine import Engine
-from .settings import KIND_NODE_IMAGE, PORTS, Port, Settings
+from .settings import PORTS, Port, Settings
 from .shell import HEARTBEAT_S, Failure, Job, note, output, run, works
 
 API_TIMEOUT_S = {"wait": 45, "start": 90, "restart": 90}  # after doing what
@@ -80,11 +80,11 @@ def ensure(settings: Settings, engine: Engine, tools: Tools, image: str) -> Reco
     known = owned(settings, engine)
     if known and known.ports.keys() != {port.name for port in PORTS}:
         note("it was created for other ports, by another version of this: creating it anew")
+    elif known and known.image != image:
+        note("the node image has changed since: creating it anew")
     elif known and known.container:
         _write_kubeconfig(settings, engine, tools)
         if is_ready(settings, engine, tools) or _revive(settings, engine, tools):
-            if known.image != image:
-                note("the node image has changed since; `down` and `up` to use the new one")
             return known
         note("it can't be revived: creating it anew")
     if known:
@@ -232,8 +232,6 @@ def _config(ports: dict[str, int], image: str) -> dict[str, object]:
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "nodes": [node],
     }
-    if image != KIND_NODE_IMAGE:
-        config["networking"] = {"disableDefaultCNI": True}  # the image brings a static one
     if system.on_cgroup_v1():
         config["kubeadmConfigPatches"] = ["kind: KubeletConfiguration\nfailCgroupV1: false\n"]
     return config

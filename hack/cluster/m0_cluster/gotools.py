@@ -52,6 +52,11 @@ CONTAINERD = Tool(
     "60 s",
     tags="no_aufs no_zfs no_btrfs no_devmapper",
 )
+KUBE_ROUTER = Tool(
+    "kube-router",
+    (f"github.com/cloudnativelabs/kube-router/v2/cmd/kube-router@{s.KUBE_ROUTER_VERSION}",),
+    "2 min",
+)
 PAUSE = Tool("pause", (), "2 s")
 ETCD = Tool("etcd", (), "30 s")
 _VERSION_FLAGS = " ".join(

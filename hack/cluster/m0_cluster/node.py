@@ -26,12 +26,22 @@ _REGISTRY = "registry.k8s.io"
 _PAUSE_IMAGE = f"{_REGISTRY}/pause:{s.PAUSE_IMAGE_TAG}"
 _KUBE_PODS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 
+_TOOLS = (
+    gotools.PAUSE,
+    gotools.KIND,
+    gotools.ETCD,
+    gotools.CONTAINERD,
+    gotools.COREDNS,
+    gotools.KUBE_ROUTER,
+)
+
 # what we call an image in the engine -> the names that kubeadm will ask the node for
 _NAMES = {
     "m0-node-control-plane": [f"{_REGISTRY}/{name}:{s.KUBERNETES_VERSION}" for name in _KUBE_PODS],
     "m0-node-etcd": [f"{_REGISTRY}/etcd:{s.ETCD_IMAGE_TAG}"],
     "m0-node-coredns": [f"{_REGISTRY}/coredns/coredns:{s.COREDNS_VERSION}"],
     "m0-node-pause": [_PAUSE_IMAGE],
+    "m0-node-kube-router": [],  # default-cni.yaml calls it by our name
 }
 
 _IMPORT = """\
@@ -53,6 +63,7 @@ def image_name(settings: Settings) -> str:
         if path.is_file():
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
     parts = [s.KIND_VERSION, s.CONTAINERD_VERSION, s.COREDNS_VERSION, s.KUBERNETES_VERSION]
+    parts.append(s.KUBE_ROUTER_VERSION)
     digest.update(" ".join([*parts, *system.missing_capabilities()]).encode())
     return f"m0-node:{s.KUBERNETES_VERSION}-{digest.hexdigest()[:12]}"
 
@@ -66,8 +77,7 @@ def build(settings: Settings, engine: Engine) -> str:
     name = image_name(settings)
     if engine.has_image(name):
         return name
-    tools = (gotools.PAUSE, gotools.KIND, gotools.ETCD, gotools.CONTAINERD, gotools.COREDNS)
-    built = {tool.name: gotools.build(settings, tool) for tool in tools}
+    built = {tool.name: gotools.build(settings, tool) for tool in _TOOLS}
     node_base = base(settings, engine)
     built["kube"] = gotools.build(settings, gotools.KUBE)
     settings.cache.mkdir(parents=True, exist_ok=True)
@@ -97,7 +107,7 @@ def _assemble(
     _link(built["kube"] / "kube", pods / "kube" / "kube")
     for name in _KUBE_PODS:
         (pods / "kube" / name).symlink_to("kube")
-    for name in ("etcd", "coredns", "pause"):
+    for name in ("etcd", "coredns", "pause", "kube-router"):
         _link(built[name] / name, pods / name)
     for image in _NAMES:
         part = image.removeprefix("m0-node-")
@@ -110,7 +120,8 @@ def _assemble(
         _link(program, node / "bin" / program.name)
     module = gotools.module_dir(settings, f"sigs.k8s.io/kind@{s.KIND_VERSION}")
     _copy_writable(module / "images" / "base" / "files", node / "kind")
-    shutil.copy(settings.node_dir / "10-bridge.conflist", node)
+    for file in ("10-ptp.conflist", "default-cni.yaml"):
+        shutil.copy(settings.node_dir / file, node)
     tags = [
         f"ctr -n k8s.io images tag docker.io/library/{image}:latest {name}"
         f" && ctr -n k8s.io images label {name} io.cri-containerd.pinned=pinned"

@@ -17,6 +17,7 @@ CONTAINERD_VERSION = "v2.4.2"
 COREDNS_VERSION = "v1.14.6"  # these three: what `kubeadm config images list` prints
 ETCD_IMAGE_TAG = "3.7.0-0"  # the program itself is pinned in node/etcd/go.mod
 PAUSE_IMAGE_TAG = "3.10.2"
+KUBE_ROUTER_VERSION = "v2.1.0"
 GO_VERSION = "1.26.6"  # fetched only where no Go as new as GO_MINIMUM is installed
 GO_MINIMUM = (1, 26, 6)  # what containerd asks for
 

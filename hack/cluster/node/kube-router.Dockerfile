@@ -1,0 +1,4 @@
+# It calls iptables and ipset.
+ARG BASE
+FROM $BASE
+COPY kube-router /usr/local/bin/

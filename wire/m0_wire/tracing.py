@@ -112,7 +112,7 @@ class Tracing:
         while flushing.is_alive() and time.monotonic() < until and not self._complaints.troubled:
             flushing.join(0.02)
         self._complaints.end()
-        self._exporter.shutdown()
+        self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _clean(attributes: Mapping[str, Value | None]) -> dict[str, Value]:

@@ -21,7 +21,11 @@ TOKEN = "e2e-token-0123456789"
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """What came back.
+
+    Attributes:
+        json: None if it is something else.
+    """
 
     status: int
     json: Any
@@ -63,9 +67,10 @@ class Door:
                 self._request(method, path, body, **headers), timeout=30
             ) as answer:
                 text = answer.read()
+                is_json = answer.headers.get_content_type().endswith("json")
                 return Answer(
                     answer.status,
-                    json.loads(text) if text else None,
+                    json.loads(text) if is_json else None,
                     {name.lower(): value for name, value in answer.headers.items()},
                 )
         except urllib.error.HTTPError as error:

@@ -86,6 +86,8 @@ def configure_logging(level: str, form: Literal["json", "text"]) -> None:
     # aiormq logs whole frames, httpx each URL, kopf one line per event of each object.
     for name in ("aio_pika", "httpx", "gql", "kopf.objects", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # One line a second while the broker is away; whoever uses the connection says it, and why.
+    logging.getLogger("aio_pika.robust_connection").setLevel(logging.ERROR)
     # What it calls an error, a broker that is away, reaches us as an exception and is told once.
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     logging.getLogger("kopf").setLevel(max(logging.INFO, logging.getLogger().level))

@@ -3,7 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from m0_wire.backend import Backend, load_documents
 from m0_wire.broker import redact_url
@@ -64,7 +64,7 @@ def _fix_own(room: ClusterRoom, release: Release) -> str:
     name, key = release.secrets.get("M0_AMQP_URL", ("", ""))
     if not name:
         return "correct the release's broker URL"
-    restart = f"kubectl -n {room.cluster.namespace} rollout restart deployment/{release.name}"
+    restart = f"kubectl -n {room.cluster.namespace} {release.restart}"
     return f"correct {key} in the Secret {name}, then {restart}"
 
 
@@ -111,6 +111,12 @@ async def _own_credentials(
     if not own:
         yield Finding(what, "failed", f"the Secret {name} has no {key}", fix)
         return
+    yours, ours = _virtual_host(url), _virtual_host(own)
+    if yours != ours:
+        text = (
+            f"yours is {yours}, the operator's (Secret {name}) is {ours}: it sees nothing of yours"
+        )
+        yield Finding("virtual host", "failed", text, "correct --amqp-url (M0_AMQP_URL)")
     try:
         async with open_probe(_with_user(url, own), timeout_s=room.where.timeout_s):
             pass
@@ -119,6 +125,11 @@ async def _own_credentials(
             yield Finding(what, "failed", f"is refused: wrong user or password: {error}", fix)
         return
     yield Finding(what, "ok", "is let in")
+
+
+def _virtual_host(url: str) -> str:
+    """Its name; that of a URL without one is `/`."""
+    return unquote(urlsplit(url).path.removeprefix("/")) or "/"
 
 
 def _with_user(url: str, other: str) -> str:

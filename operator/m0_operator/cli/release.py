@@ -17,11 +17,20 @@ class Release:
         name: the Deployment's; empty when none is known.
         values: variables with a value.
         secrets: variables that a Secret has: (Secret, key).
+        instance: the label that all of the release have.
     """
 
     name: str
     values: Mapping[str, str]
     secrets: Mapping[str, tuple[str, str]]
+    instance: str = ""
+
+    @property
+    def restart(self) -> str:
+        """What makes its pods read the Secrets again: operator and gateway, for `kubectl`."""
+        if not self.instance:
+            return f"rollout restart deployment/{self.name}"
+        return f"rollout restart deployment -l {INSTANCE}={self.instance},{PART}"
 
     def queue(self, variable: str) -> str:
         """A queue's name."""
@@ -35,6 +44,7 @@ _QUEUES = {
     "M0_PROGRESS_QUEUE": PROGRESS_QUEUE,
 }
 _OTHERS = ("M0_DECLARE_QUEUES", "M0_MAX_ACTIVE_JOBS")
+INSTANCE, PART = "app.kubernetes.io/instance", "app.kubernetes.io/name=m0-operator"
 UNKNOWN = Release("", {}, {})
 
 
@@ -55,7 +65,9 @@ def read_release(deployment: Mapping[str, Any] | None, environment: Mapping[str,
                 secrets[item["name"]] = (reference["name"], reference["key"])
             elif "value" in item:
                 values[item["name"]] = item["value"]
-    return Release(deployment["metadata"]["name"], values | own, secrets)
+    meta = deployment["metadata"]
+    instance = (meta.get("labels") or {}).get(INSTANCE, "")
+    return Release(meta["name"], values | own, secrets, instance)
 
 
 def read_limit(release: Release, config: Mapping[str, Any] | None) -> int | None:

@@ -152,7 +152,9 @@ def _certificate(certificate: dict[str, Any]) -> Iterator[str]:
     if packets_in is not None:
         whole = "every one is there once" if packets_in == packets_out else "see the notes"
         yield f"  packets: {packets_in} in, {packets_out} out: {whole}"
-    yield from _plain(certificate, without=("packets_in", "packets_out", "notes"))
+    for stream in certificate.get("streams") or ():
+        yield f"    {stream.get('kind')}: {stream.get('in')} in, {stream.get('out')} out"
+    yield from _plain(certificate, without=("packets_in", "packets_out", "streams", "notes"))
     for text in certificate.get("notes") or ():
         yield f"  note: {text}"
 
@@ -166,12 +168,7 @@ def _plain(values: dict[str, Any], without: Sequence[str] = ()) -> Iterator[str]
         if name in without:
             continue
         if isinstance(value, list):
-            shown = ", ".join(
-                " ".join(f"{k} {v}" for k, v in item.items())
-                if isinstance(item, dict)
-                else str(item)
-                for item in value
-            )
+            shown = ", ".join(str(item) for item in value)
         elif name.endswith("bytes") or name.startswith("bytes"):
             shown = render.size(value)
         else:

@@ -58,12 +58,17 @@ def _failure(job: JobView, pod: PodView | None, outcome: Outcome | None) -> Fail
     # The deadline kills the pod, whose last words are then only about being stopped.
     if job.reason == "DeadlineExceeded":
         return build_failure(ErrorCode.DEADLINE_EXCEEDED, job.message or "The deadline has passed.")
-    if outcome is not None and outcome.failure is not None:
-        return _from_outcome(outcome)
     if pod is None:
         return build_failure(
             ErrorCode.JOB_LOST, f"The Job failed and left no pod: {job.message or job.reason}"
         )
+    return read_run(pod, outcome)
+
+
+def read_run(pod: PodView, outcome: Outcome | None) -> FailureStatus:
+    """Why a pod that has ended did not do its work: its own words, or what Kubernetes says."""
+    if outcome is not None and outcome.failure is not None:
+        return _from_outcome(outcome)
     code, text = _read_death(pod)
     return build_failure(code, text, log_tail=_tail(pod) if code is ErrorCode.INTERNAL else None)
 

@@ -259,6 +259,12 @@ def build_merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any
     return patch
 
 
+RUN_FAILED = "The last run failed"
+"""How a message begins that says why a pod ended, until the next one runs."""
+
+RUN_AGAIN = "Another is about to start."
+
+
 class Announcement(BaseModel):
     """A Kubernetes Event worth a person's time."""
 
@@ -284,6 +290,9 @@ def announcements(old: Status, new: Status) -> Iterable[Announcement]:
     """The events for a change of status: one for each condition that flipped and matters."""
     if new.job_ref and old.job_ref and new.job_ref.attempt > old.job_ref.attempt:
         yield Announcement(type="Warning", reason="StartedAgain", message=new.message or "")
+    said = new.message or ""
+    if said.startswith(RUN_FAILED) and said.endswith(RUN_AGAIN) and said != old.message:
+        yield Announcement(type="Warning", reason="RunFailed", message=said)
     for kind, wanted, event_type, reason in _ANNOUNCED:
         now, before = new.condition(kind), old.condition(kind)
         if now is None or now.status != wanted or _known(before, now):

@@ -3,10 +3,15 @@
 from datetime import datetime, timedelta
 
 from m0_contract.errors import ErrorCode
+from m0_contract.outcome import parse_outcome
 
+from m0_operator.domain.ending import read_run
 from m0_operator.domain.observed import JobView, Observed, PodView
 from m0_operator.domain.records import STARTING
 from m0_operator.domain.status import (
+    MAX_MESSAGE,
+    RUN_AGAIN,
+    RUN_FAILED,
     ConditionType,
     ProgressStatus,
     Reason,
@@ -115,12 +120,17 @@ def _waiting_message(pod: PodView | None, status: Status) -> str:
         return "The chunker is done; its end is being recorded."
     ref = status.job_ref
     if pod is not None and pod.ended:
-        return "The last run failed; the next one is about to start."
+        failure = read_run(pod, parse_outcome(pod.ended_message))
+        said = cap(
+            f"{RUN_FAILED}: {failure.message.rstrip('.')}.", MAX_MESSAGE - len(RUN_AGAIN) - 1
+        )
+        return f"{said} {RUN_AGAIN}" if failure.retryable else said
     if pod is None and ref is not None and ref.attempt > 1:
         # It says why there is another Job.
         return status.message or STARTING
     if status.attempts > 1 and (ref is None or status.attempts > ref.runs_before + 1):
-        return "The last run failed; the next one is about to start."
+        said = status.message or ""
+        return said if said.startswith(RUN_FAILED) else f"{RUN_FAILED}. {RUN_AGAIN}"
     return STARTING
 
 

@@ -398,6 +398,27 @@ def test_a_wrong_password_of_the_operators(home: Home, broker: Broker, capsys: C
     assert "right" not in out.replace("rights", "")
 
 
+def test_another_virtual_host_than_the_operators(
+    home: Home, broker: Broker, capsys: Capture
+) -> None:
+    del broker
+    assert home.run("doctor", "--amqp-url", "amqp://m0:right@here/other") == 1
+    out = capsys.readouterr().out
+    assert "FAILED  virtual host: yours is other, the operator's (Secret broker) is /" in out
+    assert home.run("doctor", "--amqp-url", "amqp://m0:right@here/%2F") == 0
+
+
+def test_gateway_and_operator_read_a_new_secret_by_one_command(
+    home: Home, broker: Broker, capsys: Capture
+) -> None:
+    broker.password = "new"
+    labels = {"app.kubernetes.io/instance": "m0"}
+    home.store.deployment = DEPLOYMENT | {"metadata": DEPLOYMENT["metadata"] | {"labels": labels}}
+    assert home.run("doctor", "--amqp-url", "amqp://m0:new@here/") == 1
+    selector = "-l app.kubernetes.io/instance=m0,app.kubernetes.io/name=m0-operator"
+    assert f"rollout restart deployment {selector}" in capsys.readouterr().out
+
+
 def test_a_queue_that_is_missing(home: Home, broker: Broker, capsys: Capture) -> None:
     del broker.depths["M0_RESULTS_QUEUE"]
     assert home.run("doctor", "--amqp-url", "amqp://m0:right@here/") == 1

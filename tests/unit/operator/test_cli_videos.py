@@ -310,7 +310,13 @@ def test_describe_says_what_why_and_what_to_do(home: Home, capsys: Capture) -> N
             jobRef={"name": "job-1"},
             startedAt="2026-01-01T00:00:05Z",
             acceptedAt="2026-01-01T00:00:01Z",
-            integrity={"packets_in": 3, "packets_out": 3, "bytes_out": 2048, "notes": ["odd"]},
+            integrity={
+                "packets_in": 3,
+                "packets_out": 3,
+                "bytes_out": 2048,
+                "notes": ["odd"],
+                "streams": [{"kind": "video", "in": 3, "out": 3}],
+            },
             receipt={"cpu_s": 0.5},
         )
     )
@@ -333,6 +339,7 @@ def test_describe_says_what_why_and_what_to_do(home: Home, capsys: Capture) -> N
         "m0 retry 101",
         "DeadLettered",
         "packets: 3 in, 3 out: every one is there once",
+        "video: 3 in, 3 out",
         "bytes_out: 2.0 KiB",
         "note: odd",
         "cpu_s: 0.5",

@@ -629,3 +629,35 @@ def test_how_long_it_will_take_is_said() -> None:
     assert status.progress is not None
     assert status.progress.eta_seconds == 3725
     assert status.message == "The chunker is at work: 5 chunks are out, about 1 h 2 min to go."
+
+
+def test_why_a_run_failed_is_told_until_the_next_one_runs() -> None:
+    job = replace(JOB, runs=2)
+    after = decide(seen(status=STARTED, job=job, pods=(NO_BROKER,)), POLICY, NOW).status
+    told = "The last run failed: why. Another is about to start."
+    assert after.message == told
+    said = [(event.type, event.reason, event.message) for event in announcements(STARTED, after)]
+    assert said == [("Warning", "RunFailed", told)]
+    pods = (NO_BROKER, replace(SILENT, created_at="2026-01-01T00:00:01Z"))
+    waiting = decide(seen(status=after, job=job, pods=pods), POLICY, NOW).status
+    assert waiting.message == told
+    assert list(announcements(after, waiting)) == []
+    pods = (NO_BROKER, replace(AT_WORK, created_at="2026-01-01T00:00:01Z"))
+    running = decide(seen(status=waiting, job=job, pods=pods), POLICY, NOW).status
+    assert running.message == "The chunker is at work (run 2)."
+    again = decide(seen(status=running, job=job, pods=(NO_BROKER,)), POLICY, NOW).status
+    assert [event.reason for event in announcements(running, again)] == ["RunFailed"]
+
+
+def test_a_run_that_failed_for_good_promises_no_other() -> None:
+    after = decide(seen(status=STARTED, job=JOB, pods=(ILL,)), POLICY, NOW).status
+    assert after.message == "The last run failed: why."
+    assert list(announcements(STARTED, after)) == []
+
+
+def test_a_run_that_left_no_word_failed_by_what_kubernetes_says() -> None:
+    after = decide(seen(status=STARTED, job=JOB, pods=(KILLED,)), POLICY, NOW).status
+    assert after.message == (
+        "The last run failed: The chunker was killed, and not for its memory."
+        " Another is about to start."
+    )

@@ -108,8 +108,9 @@ A backend that is away delays only statuses: `BackendReported` is `False` with w
 event tells it once, and it is tried again for as long as it takes, at most a minute apart. A
 broker that is away delays dead letters in the same way (`DeadLettered`). A pod that can't start is
 told within a minute: `PodStarted` is `False` with the reason `ImagePullFailed`, `Unschedulable` or
-`PodNotStarted`, and the same is an event. A Job that another one follows is an event
-`StartedAgain`, with why.
+`PodNotStarted`, and the same is an event. A run that failed and is tried again says why in
+`status.message` until the next one is at work, and in an event `RunFailed`; a Job that another one
+follows is an event `StartedAgain`, with why.
 """
 
 

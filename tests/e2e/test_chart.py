@@ -111,8 +111,16 @@ def test_an_upgrade_brings_a_changed_definition_and_uninstalling_keeps_it(
         second.helm("uninstall", NAME)
         assert "Test" in columns()
         assert second.kubectl("get", f"{name}s.{name}.test", "-o", "name").strip()
-        # What was kept is taken up again.
+        # What was kept is taken up again,
         second.helm("install", NAME, chart, *off)
+        # by another release only when it is told so.
+        said = second.helm("install", "other", chart, *off, check=False).stderr
+        assert f"belongs to the release {NAME} in the namespace {second.namespace}" in said
+        second.helm("uninstall", NAME)
+        for line in said.splitlines():
+            if line.startswith("  kubectl "):
+                second.kubectl(*line.split()[1:])
+        second.helm("install", "other", chart, *off)
     finally:
         second.kubectl("delete", "crd", full_name, "--ignore-not-found", "--wait=false")
 

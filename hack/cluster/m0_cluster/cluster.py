@@ -13,7 +13,7 @@ from typing import Any
 
 from . import system
 from .engine import Engine
-from .settings import PORTS, Port, Settings
+from .settings import KIND_NODE_IMAGE, PORTS, Port, Settings
 from .shell import HEARTBEAT_S, Failure, Job, note, output, run, works
 
 API_TIMEOUT_S = {"wait": 45, "start": 90, "restart": 90}  # after doing what
@@ -232,6 +232,10 @@ def _config(ports: dict[str, int], image: str) -> dict[str, object]:
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "nodes": [node],
     }
+    if image != KIND_NODE_IMAGE:
+        # kube-router writes iptables' filter table as a whole, and with it back what kube-proxy
+        # has just changed there; in this mode that has a table of its own
+        config["networking"] = {"kubeProxyMode": "nftables"}
     if system.on_cgroup_v1():
         config["kubeadmConfigPatches"] = ["kind: KubeletConfiguration\nfailCgroupV1: false\n"]
     return config

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +15,8 @@ from m0_operator.settings import GatewaySettings
 logger = logging.getLogger(__name__)
 
 CHECK_EVERY_S = 3.0
+SAY_AGAIN_S = 60.0
+"""What is wrong may only show later, once a new connection is refused."""
 
 
 class QueuePublisher:
@@ -66,6 +69,7 @@ class QueuePublisher:
         await self._amqp.close()
 
     async def _watch(self) -> None:
+        said_at = 0.0
         while True:
             try:
                 await self._probe.look()
@@ -76,7 +80,8 @@ class QueuePublisher:
                 state = {"rabbitmq": "unavailable", "queue": "unknown"}
                 if "NOT_FOUND" in str(error):
                     state = {"rabbitmq": "ok", "queue": "missing"}
-                if state != self._state:
+                if state != self._state or time.monotonic() - said_at >= SAY_AGAIN_S:
+                    said_at = time.monotonic()
                     logger.warning("Broker can't take requests", extra={"reason": str(error)})
             if state != self._state:
                 logger.info("Broker state", extra=state)

@@ -44,6 +44,9 @@ ON_DISK = Spooling(None, 0)
 STOP_S = 0.2
 """Seconds between two looks at whether a waiting cutter is still wanted."""
 
+SAY_S = 1.0
+"""Seconds that a line may take that is being written when all is to end; nobody may read it."""
+
 WATCH_S = 2.0
 """Seconds between two looks at whether the cutter still gets on."""
 
@@ -108,6 +111,7 @@ class Pipeline:
         self.imprint = Imprint("", None, uploads)
         self._spooling = spooling
         self._stop = threading.Event()
+        self._saying = threading.Lock()
         self._stall_s = stall_s
         self._pulse: float | None = None
 
@@ -147,6 +151,8 @@ class Pipeline:
             raise _first(errors) from None
         finally:
             self._stop.set()
+            if self._saying.acquire(timeout=SAY_S):  # what was said is counted in the outcome
+                self._saying.release()
             workers.shutdown(wait=False, cancel_futures=True)
 
     async def _watch(self, progress: Callable[[], int]) -> None:
@@ -199,9 +205,10 @@ class Pipeline:
     def _deliver(self, chunk: Chunk) -> None:
         """Store and announce a chunk where nothing waits; in the cutter's thread."""
         self._store(chunk)
-        self.check_stop()  # nothing is said after the outcome
-        self._pulse = None
-        _run_through(self._announce(chunk))
+        with self._saying:
+            self.check_stop()  # nothing is said after the outcome
+            self._pulse = None
+            _run_through(self._announce(chunk))
 
     def _take_slot(self) -> None:
         """Wait until one chunk less is on its way; in a thread.

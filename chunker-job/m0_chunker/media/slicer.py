@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate, compress, islice, pairwise, repeat
+from itertools import compress, count, islice, pairwise, repeat
 from operator import add, lt, ne, sub
 
 from m0_contract.errors import ErrorCode
@@ -20,7 +20,7 @@ from m0_chunker.media.certificate import ChunkFacts
 from m0_chunker.media.clock import Clock
 from m0_chunker.media.mp4.build import ChunkTrack
 from m0_chunker.media.mp4.index import UnsuitableIndexError
-from m0_chunker.media.mp4.lookup import KeyFrames, runs_between
+from m0_chunker.media.mp4.lookup import KeyFrames, Stretch, runs_between
 from m0_chunker.media.mp4.template import TrackTemplate, without_priming
 from m0_chunker.media.mp4.track import REORDER, TrackIndex
 from m0_chunker.media.seal import Sealed, seal
@@ -30,6 +30,9 @@ from m0_chunker.media.spool import Spool, Spooling
 from m0_chunker.plan import CutPlan, Resumption
 
 _READ_BYTES = 2**20
+
+Span = tuple[int, int]
+"""(offset in the film, length), bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,15 +177,13 @@ class Slicer:
 
     def _assemble(self, part: Slice) -> tuple[Chunk, ChunkFacts]:
         used = [number for number, (first, after) in enumerate(part.parts) if after > first]
-        runs, places = self._lay_out(part, used)
+        runs = [runs_between(self._tracks[number], *part.parts[number]) for number in used]
+        spans, places = lay_out(runs)
         heads = [self._first_shown(number, *part.parts[number]) for number in used]
-        spool = self._spooling.open(sum(length for _, length in runs))
+        spool = self._spooling.open(sum(length for _, length in spans))
         try:
-            self._fetch(runs, spool)
-            tracks = [
-                self._describe(part, number, shown, tables)
-                for number, shown, tables in zip(used, heads, places, strict=True)
-            ]
+            self._fetch(spans, spool)
+            tracks = list(map(self._describe, repeat(part), used, heads, runs, places))
             sealed = seal(
                 part.chunk_id, part.start, part.end, part.next_start, tracks=tracks, spool=spool
             )
@@ -193,39 +194,6 @@ class Slicer:
         if part.parts[self._film.reference][0] and self._film.reference in used:
             leading = _count_leading(heads[used.index(self._film.reference)])
         return sealed.chunk, self._state_facts(part, used, sealed, leading)
-
-    def _lay_out(
-        self, part: Slice, used: Sequence[int]
-    ) -> tuple[list[tuple[int, int]], list[tuple[list[int], list[int], list[int]]]]:
-        """Keep the samples in the film's own order, without what lies between.
-
-        Returns:
-            (offset in the film, length) of what is to be read; and for each used track its
-            runs' sample counts, places in the media data, and descriptions.
-        """
-        tables = [runs_between(self._tracks[number], *part.parts[number]) for number in used]
-        offsets: list[int] = []
-        lengths: list[int] = []
-        for _, places, sizes, _ in tables:
-            offsets += places
-            lengths += sizes
-        # The tracks' runs as they lie in the film, and where each of them goes to.
-        order = sorted(range(len(offsets)), key=offsets.__getitem__)
-        starts = list(map(offsets.__getitem__, order))
-        each = list(map(lengths.__getitem__, order))
-        goes_to = [0] * len(order)
-        for run, at in zip(order, accumulate(each, initial=0), strict=False):
-            goes_to[run] = at
-        gaps = compress(range(1, len(starts)), map(ne, starts[1:], map(add, starts, each)))
-        spans = [
-            (starts[first], starts[after - 1] + each[after - 1] - starts[first])
-            for first, after in pairwise([0, *gaps, len(starts)])
-        ]
-        where = iter(goes_to)
-        return spans, [
-            (counts, list(islice(where, len(counts))), descriptions)
-            for counts, _, _, descriptions in tables
-        ]
 
     def _fetch(self, spans: Sequence[tuple[int, int]], spool: Spool) -> None:
         file = self._film.file
@@ -245,9 +213,9 @@ class Slicer:
         part: Slice,
         number: int,
         shown: Sequence[int],
-        tables: tuple[Sequence[int], Sequence[int], Sequence[int]],
+        runs: Stretch,
+        places: Sequence[int],
     ) -> ChunkTrack:
-        counts, places, descriptions = tables
         track, (first, after) = self._tracks[number], part.parts[number]
         clock, start = self._clocks[number], track.dts(first)
         sync, hidden = track.sync, 0 if first else track.hidden
@@ -264,9 +232,9 @@ class Slicer:
             deltas=track.deltas.between(first, after),
             offsets=track.offsets.between(first, after) if track.offsets else None,
             sync=sync,
-            run_counts=counts,
+            run_counts=runs.counts,
             run_places=places,
-            run_descriptions=descriptions,
+            run_descriptions=runs.descriptions,
             begin=clock.ticks_between(start, part.start),
             hidden=hidden,
             span=clock.seconds_between(part.start, track.longest(first, after)),
@@ -297,6 +265,37 @@ class Slicer:
             shift_s=float(part.shift),
             leading=leading,
         )
+
+
+def lay_out(tracks: Sequence[Stretch]) -> tuple[list[Span], list[list[int]]]:
+    """Keep samples in the film's own order, without what lies between.
+
+    Args:
+        tracks: whose samples; none over another.
+
+    Returns:
+        What is to be read of the film; and where each track's runs are in that.
+    """
+    starts: list[int] = []
+    ends: list[int] = []
+    for track in tracks:
+        starts += track.offsets
+        ends += map(add, track.offsets, track.lengths)
+    starts.sort()
+    ends.sort()
+    gaps = compress(count(1), map(ne, islice(starts, 1, None), ends))
+    spans: list[Span] = []
+    places: list[list[int]] = [[] for _ in tracks]
+    read = 0
+    for first, after in pairwise([0, *gaps, len(starts)]):
+        begin, end = starts[first], ends[after - 1]
+        spans.append((begin, end - begin))
+        for track, found in zip(tracks, places, strict=True):
+            known = len(found)
+            inside = track.offsets[known : bisect_left(track.offsets, end, known)]
+            found.extend(map(sub, inside, repeat(begin - read)))
+        read += end - begin
+    return spans, places
 
 
 def _clock_of(track: TrackIndex, start: Fraction) -> Clock:

@@ -13,9 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from m0_contract.chunk import ChunkMessage, Progress
@@ -236,13 +235,18 @@ class Pipeline:
         persistent, cached = self.urls(chunk.chunk_id)
         info = ObjectInfo(chunk.sha256, self.imprint.metadata(chunk, self.tally.mode))
         cache_info = self._cache_info(chunk)
-        with closing(chunk.body) as body, _naming(chunk.chunk_id):
+        uploads = self.tally.uploads
+        with closing(chunk.body) as body, _Naming(chunk.chunk_id):
+            began = time.monotonic()
             with self._uploading(chunk, "persistent", persistent):
                 store.put(persistent, body, info)
+            uploads.since(began)
             crash.point("chunk.persistent-stored")
+            began = time.monotonic()
             with self._uploading(chunk, "cache", cached):
                 if not store.copy(persistent, cached, cache_info):
                     store.put(cached, body, cache_info)
+            uploads.since(began)
             crash.point("chunk.cached")
 
     def _restore(self, chunk: StoredChunk, *, keep: bool) -> None:
@@ -255,20 +259,22 @@ class Pipeline:
         store = self.places.store
         persistent, cached = self.urls(chunk.chunk_id)
         info = self._cache_info(chunk)
-        with _naming(chunk.chunk_id), self._uploading(chunk, "cache", cached):
+        began = time.monotonic()
+        with _Naming(chunk.chunk_id), self._uploading(chunk, "cache", cached):
             found = store.head(cached) if keep else None
-            if found is not None and found.metadata.get("m0-sha256") == chunk.sha256:
-                return
-            if not store.copy(persistent, cached, info):
+            there = found is not None and found.metadata.get("m0-sha256") == chunk.sha256
+            if not there and not store.copy(persistent, cached, info):
                 with closing(self._fetch(chunk)) as body:
                     store.put(cached, body, info)
+        self.tally.uploads.since(began)
 
-    @contextmanager
-    def _uploading(self, chunk: Chunk | StoredChunk, which: str, url: ObjectUrl) -> Iterator[None]:
-        said: Attributes = {"m0.object": str(url), "m0.size_bytes": chunk.size_bytes}
-        step = self._trace.step(chunk.chunk_id, f"upload {which}", "client", said)
-        with self.tally.uploads.once(), step:
-            yield
+    def _uploading(
+        self, chunk: Chunk | StoredChunk, which: str, url: ObjectUrl
+    ) -> AbstractContextManager[object]:
+        said: Attributes | None = None
+        if self._trace.records:
+            said = {"m0.object": str(url), "m0.size_bytes": chunk.size_bytes}
+        return self._trace.step(chunk.chunk_id, f"upload {which}", "client", said)
 
     def _fetch(self, chunk: StoredChunk) -> ChunkBody:
         """The bytes of a stored chunk, as they must be."""
@@ -297,12 +303,12 @@ class Pipeline:
 
     def _cache_info(self, chunk: Chunk | StoredChunk) -> ObjectInfo:
         hours = self.places.ttl_hours
-        expires = datetime.now(UTC) + timedelta(hours=hours)
+        expires = time.gmtime(time.time() + hours * 3600)
         said = {
             "m0-sha256": chunk.sha256,
             "m0-start": repr(chunk.start_s),
             "m0-end": repr(chunk.end_s),
-            "m0-expires-at": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "m0-expires-at": time.strftime("%Y-%m-%dT%H:%M:%SZ", expires),
         }
         return ObjectInfo(chunk.sha256, said, hours)
 
@@ -316,9 +322,10 @@ class Pipeline:
 
     async def _announce(self, chunk: Chunk | StoredChunk) -> None:
         message = self._build_message(chunk)
-        with _naming(chunk.chunk_id):
-            with self.tally.rows.once():
-                await self._database.record(message)
+        with _Naming(chunk.chunk_id):
+            began = time.monotonic()
+            await self._database.record(message)
+            self.tally.rows.since(began)
             crash.point("chunk.recorded")
             await self._announcer.announce(message)
             crash.point("chunk.announced")
@@ -383,14 +390,18 @@ def _run_through(doing: Coroutine[None, None, None]) -> None:
     raise AssertionError("it waits, although it said that it does not")
 
 
-@contextmanager
-def _naming(chunk_id: int) -> Iterator[None]:
+class _Naming:
     """A failure says which chunk it is about."""
-    try:
-        yield
-    except ChunkerError as error:
-        error.chunk_id = error.chunk_id or chunk_id
-        raise
+
+    def __init__(self, chunk_id: int) -> None:
+        self._chunk_id = chunk_id
+
+    def __enter__(self) -> None:
+        """Nothing."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, ChunkerError):
+            error.chunk_id = error.chunk_id or self._chunk_id
 
 
 def _first(errors: BaseExceptionGroup) -> BaseException:

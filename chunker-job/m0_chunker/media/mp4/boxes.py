@@ -10,6 +10,7 @@ Span = tuple[int, int]
 
 _HEADER = struct.Struct(">I4s")
 _FULL_HEADER = struct.Struct(">I4sI")
+_TABLE_HEADER = struct.Struct(">I4sII")
 
 
 class BoxError(ValueError):
@@ -38,6 +39,11 @@ def full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
     """A box with version and flags."""
     content = b"".join(parts)
     return _FULL_HEADER.pack(len(content) + 12, kind, version << 24 | flags) + content
+
+
+def table(kind: bytes, count: int, entries: bytes, version: int = 0) -> bytes:
+    """A box that holds so many entries of one kind."""
+    return _TABLE_HEADER.pack(len(entries) + 16, kind, version << 24, count) + entries
 
 
 def children(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:

@@ -4,8 +4,8 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import compress, count, pairwise
-from operator import add, ge, lt, sub
+from itertools import chain, compress, count, islice, pairwise
+from operator import add, sub
 
 from m0_contract.errors import Stage
 
@@ -29,14 +29,17 @@ class _Samples:
     Attributes:
         usual_duration: of a packet that doesn't say its own.
         waiting: those that are not written yet.
+        size_bytes: of all that were.
+        keys: 1 for each key frame, 0 for each other.
     """
 
     usual_duration: int
     waiting: Packets = field(default_factory=Packets)
     sizes: "array[int]" = field(default_factory=lambda: array("I"))
+    size_bytes: int = 0
     dts: "array[int]" = field(default_factory=lambda: array("q"))
     pts: "array[int]" = field(default_factory=lambda: array("q"))
-    sync: "array[int]" = field(default_factory=lambda: array("I"))
+    keys: bytearray = field(default_factory=bytearray)
     run_firsts: list[int] = field(default_factory=list)
     run_places: list[int] = field(default_factory=list)
     last_duration: int = 1
@@ -107,22 +110,22 @@ class ChunkWriter:
                 samples.waiting.drop(len(samples.waiting))
 
     def _append(self, samples: _Samples, packets: Packets) -> None:
-        first = len(samples.sizes)
-        dts, pts, durations = packets.dts, packets.pts, packets.durations
-        if not all(durations):
-            durations = [duration or samples.usual_duration for duration in durations]
-        samples.end = max(samples.end, *map(add, pts, durations))
-        samples.last_duration = durations[-1]
-        before = samples.dts[-1] if first else dts[0] - 1
-        if any(map(ge, [before, *dts], dts)) or any(map(lt, pts, dts)):
-            dts, pts = _put_in_order(before, dts, pts)
-        samples.run_firsts.append(first)
+        durations, usual = packets.durations, samples.usual_duration
+        samples.last_duration = durations[-1] or usual
+        if durations.count(durations[0]) == len(durations):  # as in most films
+            end = max(packets.pts) + samples.last_duration
+        else:
+            end = max(map(add, packets.pts, (duration or usual for duration in durations)))
+        samples.end = max(samples.end, end)
+        samples.run_firsts.append(len(samples.sizes))
         samples.run_places.append(self._spool.size)
-        samples.sync.extend(compress(count(first), packets.keys))
-        samples.sizes.extend(packets.sizes)
-        samples.dts.extend(dts)
-        samples.pts.extend(pts)
-        self._write(b"".join(packets.payloads))
+        samples.keys += bytes(packets.keys)
+        samples.sizes.fromlist(packets.sizes)
+        samples.dts.fromlist(packets.dts)
+        samples.pts.fromlist(packets.pts)
+        data = b"".join(packets.payloads)
+        samples.size_bytes += len(data)
+        self._write(data)
 
     def _write(self, data: bytes) -> None:
         try:
@@ -152,16 +155,16 @@ class ChunkWriter:
         if not sizes:
             return
         other._spool.seek(place + sum(theirs.sizes[first:skip]))  # noqa: SLF001
-        shift = len(ours.sizes) - skip
-        end = skip + len(sizes)
         ours.run_firsts.append(len(ours.sizes))
         ours.run_places.append(self._spool.size)
-        ours.sync.extend([key + shift for key in theirs.sync if skip <= key < end])
+        ours.keys += theirs.keys[skip:after]
         ours.sizes.extend(sizes)
         ours.dts.extend(theirs.dts[skip:after])
         ours.pts.extend(theirs.pts[skip:after])
         ours.last_duration, ours.end = theirs.last_duration, max(ours.end, theirs.end)
-        self._write(other._spool.read(sum(sizes)))  # noqa: SLF001
+        data = other._spool.read(sum(sizes))  # noqa: SLF001
+        ours.size_bytes += len(data)
+        self._write(data)
 
     def discard(self) -> None:
         """Throw the chunk away."""
@@ -204,7 +207,7 @@ class ChunkWriter:
         written = [0] * len(self._samples)
         for number, track in zip(used, sealed.tracks, strict=True):
             samples = self._samples[number]
-            whole = track.size_bytes == sum(samples.sizes)
+            whole = track.size_bytes == samples.size_bytes
             counted = len(samples.sizes) if shapes[number].frame_bytes else track.samples
             written[number] = counted if whole else 0
         samples = self._samples[reference]
@@ -238,7 +241,7 @@ class ChunkWriter:
         """
         if not samples.dts:
             return 0.0, 0
-        gap = max(map(sub, [*samples.dts[1:], *after], samples.dts))
+        gap = max(map(sub, chain(islice(samples.dts, 1, None), after), samples.dts))
         key = samples.pts[0]
         leading = sum(pts < key for pts in samples.pts[1:REORDER]) if self.chunk_id > 1 else 0
         over, under = shape.base.as_integer_ratio()
@@ -248,28 +251,25 @@ class ChunkWriter:
         assert shape.template is not None  # noqa: S101 - it has packets
         if shape.frame_bytes:
             return self._describe_pcm(samples, shape, origin)
-        factor, dts, pts = 1, list(samples.dts), list(samples.pts)
-        last = samples.last_duration
-        if shape.factor and last > 0:  # then only what is left of the times need be converted
-            factor = shape.factor
-        else:
-            dts, pts, (last,) = map(shape.rescale, (dts, pts, [last]))
-        offsets = list(map(sub, pts, dts))
-        counts = map(sub, [*samples.run_firsts[1:], len(dts)], samples.run_firsts)
-        first = self.chunk_id == 1
-        hidden = (min(pts[:REORDER]) - dts[0]) * factor
+        deltas, offsets, factor = _to_runs(samples, shape)
+        if min(deltas.values) < 1 or (offsets and min(offsets.values) < 0):
+            _put_in_order(samples)
+            deltas, offsets, factor = _to_runs(samples, shape)
+        counts = map(sub, [*samples.run_firsts[1:], len(samples.sizes)], samples.run_firsts)
+        first, begin = self.chunk_id == 1, shape.rescale(samples.dts[:1])[0]
+        hidden = min(shape.rescale(samples.pts[:REORDER])) - begin
         clock = Clock.of(origin, Fraction(1, shape.timescale))
         return ChunkTrack(
             template=shape.template if first else without_priming(shape.template),
             timescale=shape.timescale,
             sizes=samples.sizes,
-            deltas=Runs.of([*map(sub, dts[1:], dts), max(last, 1)]).scaled(factor),
-            offsets=Runs.of(offsets).scaled(factor) if any(offsets) else None,
-            sync=None if len(samples.sync) == len(dts) else samples.sync,
+            deltas=deltas.scaled(factor),
+            offsets=offsets and offsets.scaled(factor),
+            sync=array("I", compress(count(), samples.keys)) if 0 in samples.keys else None,
             run_counts=list(counts),
             run_places=samples.run_places,
             run_descriptions=None,
-            begin=clock.ticks_between(dts[0] * factor, self.start),
+            begin=clock.ticks_between(begin, self.start),
             hidden=hidden + (shape.priming if first else 0),
             span=Clock.of(origin, shape.base).seconds_between(self.start, samples.end),
         )
@@ -297,10 +297,19 @@ class ChunkWriter:
         )
 
 
-def _put_in_order(before: int, dts: list[int], pts: list[int]) -> tuple[list[int], list[int]]:
+def _to_runs(samples: _Samples, shape: StreamShape) -> tuple[Runs, Runs | None, int]:
+    """(decoding time steps, from decoding to presentation, what to multiply both by)."""
+    dts, pts, last, factor = samples.dts, samples.pts, samples.last_duration, shape.factor
+    if not factor or last < 1:  # else only what is left of the times need be converted
+        dts, pts, (last,) = (array("q", shape.rescale(times)) for times in (dts, pts, [last]))
+        factor = 1
+    deltas = Runs.of([*map(sub, islice(dts, 1, None), dts), max(last, 1)])
+    return deltas, None if pts == dts else Runs.of(list(map(sub, pts, dts))), factor
+
+
+def _put_in_order(samples: _Samples) -> None:
     """Damaged time stamps: keep the payload all the same, at times that an index can say."""
-    ordered = []
-    for time in dts:
-        before = max(before + 1, time)
-        ordered.append(before)
-    return ordered, list(map(max, pts, ordered))
+    before = samples.dts[0] - 1
+    for at, time in enumerate(samples.dts):
+        before = samples.dts[at] = max(before + 1, time)
+    samples.pts = array("q", map(max, samples.pts, samples.dts))

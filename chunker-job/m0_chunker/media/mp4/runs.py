@@ -4,7 +4,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import chain, compress, repeat
+from itertools import chain, compress, count, islice, repeat
 from operator import mul, ne, sub
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class Runs(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[int]) -> "Runs":
         """The runs of at least one value."""
-        starts = [0, *compress(range(1, len(values)), map(ne, values[1:], values))]
+        starts = [0, *compress(count(1), map(ne, islice(values, 1, None), values))]
         counts = list(map(sub, [*starts[1:], len(values)], starts))
         return cls(counts, list(map(values.__getitem__, starts)))
 

@@ -31,6 +31,8 @@ from m0_chunker.plan import CutPlan, Resumption
 
 _READ_BYTES = 2**20
 
+_NONE = Fraction(0)
+
 Span = tuple[int, int]
 """(offset in the film, length), bytes."""
 
@@ -129,7 +131,7 @@ class Slicer:
                     end, until = self._reach(following)
                 repeated = [b - a for a, b in zip(next_parts, until, strict=True)]
             spans = tuple(zip(parts, until, strict=True))
-            shift = max(start - nominal, Fraction(0))
+            shift = start - nominal if start > nominal else _NONE
             slices.append(Slice(at + 1, start, end, following, shift, spans, tuple(repeated)))
         return slices
 

@@ -29,6 +29,8 @@ from m0_chunker.media.spool import Spooling
 from m0_chunker.media.writer import BATCH_BYTES, ChunkWriter
 from m0_chunker.plan import CutPlan, Resumption
 
+_NONE = Fraction(0)
+
 OUTLAST = Fraction(1)
 """Sound that goes on this much longer than the pictures moves the film's end, seconds."""
 
@@ -225,7 +227,7 @@ class Splitter:
 
     def _open_writer(self, start: Fraction, nominal: Fraction) -> None:
         self._chunk_id += 1
-        shift = max(start - nominal, Fraction(0))
+        shift = start - nominal if start > nominal else _NONE
         self._open.append(
             ChunkWriter(
                 self._chunk_id,

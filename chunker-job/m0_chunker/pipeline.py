@@ -106,6 +106,8 @@ class Pipeline:
             chunk_url(places.destination, 1),
             cache_url(places.destination, places.cache_container, request.process_id, 1),
         )
+        # What a chunk's URLs begin with; its name has no letter that a URL must quote.
+        self._url_texts = [str(url).removesuffix(chunk_filename(1)) for url in self._first_urls]
         self.tally = Tally()
         self.imprint = Imprint("", None, uploads)
         self._spooling = spooling
@@ -334,13 +336,14 @@ class Pipeline:
 
     def _build_message(self, chunk: Chunk | StoredChunk) -> ChunkMessage:
         request = self._request
-        persistent, cached = self.urls(chunk.chunk_id)
+        persistent, cached = self._url_texts
+        name = chunk_filename(chunk.chunk_id)
         return ChunkMessage(
             process_id=request.process_id,
             chunk_id=chunk.chunk_id,
             chunk_hash=chunk.sha256,
-            cloud_stream_path=str(persistent),
-            cache_path=str(cached),
+            cloud_stream_path=persistent + name,
+            cache_path=cached + name,
             start_time=chunk.start_s,
             end_time=chunk.end_s,
             duration=float(Decimal(str(chunk.end_s)) - Decimal(str(chunk.start_s))),

@@ -87,7 +87,7 @@ class Splitter:
         self._clock = Clock.of(self._feed.start, self._base)
         self.delivered = [0] * len(templates)
         self._undescribed = set(range(len(templates)))
-        self._shapes = [shape_of(template) for template in templates]
+        self._shapes = [shape_of(template, self._feed.start) for template in templates]
         self._durations = [usual_duration(template) for template in templates]
         self._router = Router(templates, self._reference, self._feed.start)
         self._ends = [-(2**62)] * len(templates)
@@ -181,7 +181,7 @@ class Splitter:
                     self._share_reference(own)
 
     def _describe(self, number: int, packet: Packet) -> None:
-        shape = shape_of(self._feed.templates[number], packet)
+        shape = shape_of(self._feed.templates[number], self._feed.start, packet)
         assert shape.template is not None  # noqa: S101 - the packet made it
         template = self._feed.adapt(number, shape.template)
         self._shapes[number] = replace(shape, template=template)
@@ -287,7 +287,6 @@ class Splitter:
             ends,
             following.start if following else None,
             shapes=self._shapes,
-            origin=self._feed.start,
             reference=self._reference,
             repeated=shared,
             following=following,

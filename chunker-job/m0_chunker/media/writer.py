@@ -4,14 +4,13 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain, compress, count, islice, pairwise
-from operator import add, sub
+from itertools import chain, compress, count, islice, pairwise, repeat
+from operator import add, lt, sub
 
 from m0_contract.errors import Stage
 
 from m0_chunker.errors import from_os_error
 from m0_chunker.media.certificate import ChunkFacts
-from m0_chunker.media.clock import Clock
 from m0_chunker.media.mp4.build import ChunkTrack
 from m0_chunker.media.mp4.runs import Runs
 from m0_chunker.media.mp4.template import without_priming
@@ -176,7 +175,6 @@ class ChunkWriter:
         next_start: Fraction | None,
         *,
         shapes: Sequence[StreamShape],
-        origin: Fraction,
         reference: int,
         repeated: Sequence[int],
         following: "ChunkWriter | None" = None,
@@ -187,7 +185,6 @@ class ChunkWriter:
             end: where it ends, seconds since the film's start.
             next_start: where the next one begins; None: there is none.
             shapes: of the streams.
-            origin: the time stamp of the film's start, seconds.
             reference: which stream's gaps and leading pictures are told of.
             repeated: packets of each stream that the next chunk has as well.
             following: the next chunk; a gap may lie between the two.
@@ -197,7 +194,7 @@ class ChunkWriter:
         """
         self.write()
         used = [number for number, samples in enumerate(self._samples) if samples.sizes]
-        tracks = [self._describe(self._samples[at], shapes[at], origin) for at in used]
+        tracks = [self._describe(self._samples[at], shapes[at]) for at in used]
         try:
             sealed = seal(
                 self.chunk_id, self.start, end, next_start, tracks=tracks, spool=self._spool
@@ -242,15 +239,16 @@ class ChunkWriter:
         if not samples.dts:
             return 0.0, 0
         gap = max(map(sub, chain(islice(samples.dts, 1, None), after), samples.dts))
-        key = samples.pts[0]
-        leading = sum(pts < key for pts in samples.pts[1:REORDER]) if self.chunk_id > 1 else 0
+        leading = 0
+        if self.chunk_id > 1:
+            leading = sum(map(lt, samples.pts[1:REORDER], repeat(samples.pts[0])))
         over, under = shape.base.as_integer_ratio()
         return gap * over / under, leading
 
-    def _describe(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:
+    def _describe(self, samples: _Samples, shape: StreamShape) -> ChunkTrack:
         assert shape.template is not None  # noqa: S101 - it has packets
         if shape.frame_bytes:
-            return self._describe_pcm(samples, shape, origin)
+            return self._describe_pcm(samples, shape)
         deltas, offsets, factor = _to_runs(samples, shape)
         if min(deltas.values) < 1 or (offsets and min(offsets.values) < 0):
             _put_in_order(samples)
@@ -258,7 +256,6 @@ class ChunkWriter:
         counts = map(sub, [*samples.run_firsts[1:], len(samples.sizes)], samples.run_firsts)
         first, begin = self.chunk_id == 1, shape.rescale(samples.dts[:1])[0]
         hidden = min(shape.rescale(samples.pts[:REORDER])) - begin
-        clock = Clock.of(origin, Fraction(1, shape.timescale))
         return ChunkTrack(
             template=shape.template if first else without_priming(shape.template),
             timescale=shape.timescale,
@@ -269,17 +266,17 @@ class ChunkWriter:
             run_counts=list(counts),
             run_places=samples.run_places,
             run_descriptions=None,
-            begin=clock.ticks_between(begin, self.start),
+            begin=shape.chunk_clock.ticks_between(begin, self.start),
             hidden=hidden + (shape.priming if first else 0),
-            span=Clock.of(origin, shape.base).seconds_between(self.start, samples.end),
+            span=shape.clock.seconds_between(self.start, samples.end),
         )
 
-    def _describe_pcm(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:
+    def _describe_pcm(self, samples: _Samples, shape: StreamShape) -> ChunkTrack:
         """Uncompressed sound: a sample is one value of each channel, whatever a packet was."""
         assert shape.template is not None  # noqa: S101 - it has packets
         firsts = [*samples.run_firsts, len(samples.sizes)]
         counts = [sum(samples.sizes[a:b]) // shape.frame_bytes for a, b in pairwise(firsts)]
-        first = samples.pts[0] * shape.base - origin - self.start
+        first = shape.clock.time(samples.pts[0]) - self.start
         total = sum(counts)
         return ChunkTrack(
             template=shape.template,

@@ -183,7 +183,7 @@ def _replace(path: str, write: Callable[[int], None], info: ObjectInfo) -> None:
     there, the next one uses up.
     """
     directory, name = os.path.split(path)
-    partial = os.path.join(directory, f".{name}.part")  # noqa: PTH118 - paths cost ten times as much
+    partial = f"{directory or '.'}/.{name}.part"
     descriptor, nameless = _create(partial, directory or ".")
     try:
         try:

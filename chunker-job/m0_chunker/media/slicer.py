@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import compress, count, islice, pairwise, repeat
 from operator import add, lt, ne, sub
 
@@ -23,7 +24,7 @@ from m0_chunker.media.mp4.index import UnsuitableIndexError
 from m0_chunker.media.mp4.lookup import KeyFrames, Stretch, runs_between
 from m0_chunker.media.mp4.template import TrackTemplate, without_priming
 from m0_chunker.media.mp4.track import REORDER, TrackIndex
-from m0_chunker.media.seal import Sealed, seal
+from m0_chunker.media.seal import Head, make_head, seal
 from m0_chunker.media.source import Film
 from m0_chunker.media.splitter import OUTLAST
 from m0_chunker.media.spool import Spool, Spooling
@@ -58,6 +59,42 @@ class Slice:
     shift: Fraction
     parts: tuple[tuple[int, int], ...]
     repeated: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A chunk without its media data.
+
+    Attributes:
+        part: what it consists of.
+        spans: what is to be read of the film.
+        head: what comes before it.
+        facts: what it adds to the certificate, but for its size and hash.
+    """
+
+    part: Slice
+    spans: "list[Span]"
+    head: Head
+    facts: "partial[ChunkFacts]"
+
+
+GROUP_SAMPLES = 2000
+"""Small chunks are drafted several at a time, of so many samples together: code that runs again
+at once finds itself in the processor's caches, where moving a chunk's bytes leaves nothing."""
+
+
+def grouped(slices: Sequence[Slice]) -> "Iterator[list[Slice]]":
+    """Consecutive ones that are drafted together."""
+    group: list[Slice] = []
+    samples = 0
+    for part in slices:
+        samples += sum(after - first for first, after in part.parts)
+        if group and samples > GROUP_SAMPLES:
+            yield group
+            group, samples = [], sum(after - first for first, after in part.parts)
+        group.append(part)
+    if group:
+        yield group
 
 
 class Slicer:
@@ -112,10 +149,10 @@ class Slicer:
             resumption.chunks >= len(slices) or slices[resumption.chunks].start != resumption.end
         ):
             raise ChunkerError(ErrorCode.INTEGRITY, "the film is not cut as an earlier attempt did")
-        for part in slices:
-            if part.chunk_id > resumption.chunks:
+        for group in grouped(slices[resumption.chunks :]):
+            for draft in list(map(self._draft, group)):
                 self._check()
-                yield self._assemble(part)
+                yield self._fill(draft)
 
     def slices(self) -> list[Slice]:
         """What each chunk will consist of."""
@@ -177,25 +214,32 @@ class Slicer:
         own = ends[self._film.reference]
         return max(ends) if max(ends) > own + OUTLAST else own
 
-    def _assemble(self, part: Slice) -> tuple[Chunk, ChunkFacts]:
+    def _draft(self, part: Slice) -> Draft:
+        """All of a chunk but its media data."""
         used = [number for number, (first, after) in enumerate(part.parts) if after > first]
         runs = [runs_between(self._tracks[number], *part.parts[number]) for number in used]
         spans, places = lay_out(runs)
-        heads = [self._first_shown(number, *part.parts[number]) for number in used]
-        spool = self._spooling.open(sum(length for _, length in spans))
+        shown = [self._first_shown(number, *part.parts[number]) for number in used]
+        tracks = list(map(self._describe, repeat(part), used, shown, runs, places))
+        head = make_head(part.chunk_id, tracks, sum(length for _, length in spans))
+        leading = 0
+        if part.parts[self._film.reference][0] and self._film.reference in used:
+            leading = _count_leading(shown[used.index(self._film.reference)])
+        return Draft(part, spans, head, self._state_facts(part, used, head, leading))
+
+    def _fill(self, draft: Draft) -> tuple[Chunk, ChunkFacts]:
+        """Put the media data to it."""
+        part, head = draft.part, draft.head
+        spool = self._spooling.open(head.payload_bytes)
         try:
-            self._fetch(spans, spool)
-            tracks = list(map(self._describe, repeat(part), used, heads, runs, places))
-            sealed = seal(
-                part.chunk_id, part.start, part.end, part.next_start, tracks=tracks, spool=spool
+            self._fetch(draft.spans, spool)
+            chunk = seal(
+                part.chunk_id, part.start, part.end, part.next_start, head=head, spool=spool
             )
         except BaseException:
             spool.close()
             raise
-        leading = 0
-        if part.parts[self._film.reference][0] and self._film.reference in used:
-            leading = _count_leading(heads[used.index(self._film.reference)])
-        return sealed.chunk, self._state_facts(part, used, sealed, leading)
+        return chunk, draft.facts(size_bytes=chunk.size_bytes, sha256=bytes.fromhex(chunk.sha256))
 
     def _fetch(self, spans: Sequence[tuple[int, int]], spool: Spool) -> None:
         file = self._film.file
@@ -248,21 +292,20 @@ class Slicer:
         return () if track.offsets is None else track.shown(first, min(first + REORDER, after))
 
     def _state_facts(
-        self, part: Slice, used: Sequence[int], sealed: Sealed, leading: int
-    ) -> ChunkFacts:
+        self, part: Slice, used: Sequence[int], head: Head, leading: int
+    ) -> "partial[ChunkFacts]":
         written = [0] * len(part.parts)
-        for number, track in zip(used, sealed.tracks, strict=True):
+        for number, track in zip(used, head.tracks, strict=True):
             expected = self._tracks[number].ends
             first, after = part.parts[number]
             whole = track.size_bytes == expected[after] - expected[first]
             written[number] = track.samples if whole else 0
         reference, (first, after) = self._reference, part.parts[self._film.reference]
-        return ChunkFacts(
+        return partial(
+            ChunkFacts,
             read=[after - first for first, after in part.parts],
             written=written,
             repeated=part.repeated,
-            size_bytes=sealed.chunk.size_bytes,
-            sha256=bytes.fromhex(sealed.chunk.sha256),
             gap_s=max(reference.deltas.between(first, after).values) / reference.timescale,
             shift_s=float(part.shift),
             leading=leading,

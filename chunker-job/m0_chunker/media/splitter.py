@@ -283,7 +283,7 @@ class Splitter:
             self._feed.encoded -= times
         ends = writer.end if end is None else end
         assert ends is not None  # noqa: S101 - it is complete
-        sealed, facts = writer.finish(
+        chunk, facts = writer.finish(
             ends,
             following.start if following else None,
             shapes=self._shapes,
@@ -294,7 +294,7 @@ class Splitter:
         self._ends = list(map(max, self._ends, writer.ends()))
         self._open.popleft()
         self._router.end()
-        return sealed.chunk, facts
+        return chunk, facts
 
     def _drain(self) -> Iterator[tuple[Chunk, ChunkFacts]]:
         """The feed is at its end."""

@@ -9,6 +9,7 @@ from operator import add, lt, sub
 
 from m0_contract.errors import Stage
 
+from m0_chunker.chunk import Chunk
 from m0_chunker.errors import from_os_error
 from m0_chunker.media.certificate import ChunkFacts
 from m0_chunker.media.mp4.build import ChunkTrack
@@ -16,7 +17,7 @@ from m0_chunker.media.mp4.runs import Runs
 from m0_chunker.media.mp4.template import without_priming
 from m0_chunker.media.mp4.track import REORDER
 from m0_chunker.media.packets import Packets
-from m0_chunker.media.seal import Sealed, seal
+from m0_chunker.media.seal import make_head, seal
 from m0_chunker.media.shape import StreamShape
 from m0_chunker.media.spool import Spooling
 
@@ -178,7 +179,7 @@ class ChunkWriter:
         reference: int,
         repeated: Sequence[int],
         following: "ChunkWriter | None" = None,
-    ) -> tuple[Sealed, ChunkFacts]:
+    ) -> tuple[Chunk, ChunkFacts]:
         """Make the chunk.
 
         Args:
@@ -195,14 +196,13 @@ class ChunkWriter:
         self.write()
         used = [number for number, samples in enumerate(self._samples) if samples.sizes]
         tracks = [self._describe(self._samples[at], shapes[at]) for at in used]
+        head = make_head(self.chunk_id, tracks, self._spool.size)
         try:
-            sealed = seal(
-                self.chunk_id, self.start, end, next_start, tracks=tracks, spool=self._spool
-            )
+            chunk = seal(self.chunk_id, self.start, end, next_start, head=head, spool=self._spool)
         except OSError as error:
             raise from_os_error(error, f"writing chunk {self.chunk_id}", Stage.CHUNK) from error
         written = [0] * len(self._samples)
-        for number, track in zip(used, sealed.tracks, strict=True):
+        for number, track in zip(used, head.tracks, strict=True):
             samples = self._samples[number]
             whole = track.size_bytes == samples.size_bytes
             counted = len(samples.sizes) if shapes[number].frame_bytes else track.samples
@@ -211,12 +211,12 @@ class ChunkWriter:
         after = [] if following is None else following._first_dts(reference)  # noqa: SLF001
         after = after or [int(samples.dts[-1]) + samples.last_duration] if samples.dts else []
         gap_s, leading = self._look(shapes[reference], samples, after)
-        return sealed, ChunkFacts(
+        return chunk, ChunkFacts(
             read=[len(samples.sizes) for samples in self._samples],
             written=written,
             repeated=list(repeated),
-            size_bytes=sealed.chunk.size_bytes,
-            sha256=bytes.fromhex(sealed.chunk.sha256),
+            size_bytes=chunk.size_bytes,
+            sha256=bytes.fromhex(chunk.sha256),
             gap_s=gap_s,
             shift_s=float(following.shift) if following else 0.0,
             leading=leading,

@@ -270,12 +270,13 @@ class Slicer:
         if sync is not None:
             low, high = bisect_left(sync, first), bisect_left(sync, after)
             sync = array("I", map(sub, sync[low:high], repeat(first)))
-        template = self._templates[number]
+        template, deltas = self._templates[number], track.deltas.between(first, after)
         return ChunkTrack(
             template=without_priming(template) if first else template,
             timescale=track.timescale,
             sizes=track.sizes[first:after],
-            deltas=track.deltas.between(first, after),
+            deltas=deltas,
+            duration=deltas.total,
             offsets=track.offsets.between(first, after) if track.offsets else None,
             sync=sync,
             run_counts=runs.counts,

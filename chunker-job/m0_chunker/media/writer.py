@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, compress, count, islice, pairwise, repeat
 from operator import add, lt, sub
+from typing import NamedTuple
 
 from m0_contract.errors import Stage
 
@@ -249,10 +250,10 @@ class ChunkWriter:
         assert shape.template is not None  # noqa: S101 - it has packets
         if shape.frame_bytes:
             return self._describe_pcm(samples, shape)
-        deltas, offsets, factor = _to_runs(samples, shape)
-        if min(deltas.values) < 1 or (offsets and min(offsets.values) < 0):
+        times = _to_runs(samples, shape)
+        if min(times.deltas.values) < 1 or (times.offsets and min(times.offsets.values) < 0):
             _put_in_order(samples)
-            deltas, offsets, factor = _to_runs(samples, shape)
+            times = _to_runs(samples, shape)
         counts = map(sub, [*samples.run_firsts[1:], len(samples.sizes)], samples.run_firsts)
         first, begin = self.chunk_id == 1, shape.rescale(samples.dts[:1])[0]
         hidden = min(shape.rescale(samples.pts[:REORDER])) - begin
@@ -260,8 +261,9 @@ class ChunkWriter:
             template=shape.template if first else without_priming(shape.template),
             timescale=shape.timescale,
             sizes=samples.sizes,
-            deltas=deltas.scaled(factor),
-            offsets=offsets and offsets.scaled(factor),
+            deltas=times.deltas.scaled(times.factor),
+            duration=times.duration * times.factor,
+            offsets=times.offsets and times.offsets.scaled(times.factor),
             sync=array("I", compress(count(), samples.keys)) if 0 in samples.keys else None,
             run_counts=list(counts),
             run_places=samples.run_places,
@@ -283,6 +285,7 @@ class ChunkWriter:
             timescale=shape.sample_rate,
             sizes=(shape.frame_bytes, total),
             deltas=Runs([total], [1]),
+            duration=total,
             offsets=None,
             sync=None,
             run_counts=counts,
@@ -294,14 +297,31 @@ class ChunkWriter:
         )
 
 
-def _to_runs(samples: _Samples, shape: StreamShape) -> tuple[Runs, Runs | None, int]:
-    """(decoding time steps, from decoding to presentation, what to multiply both by)."""
+class _Times(NamedTuple):
+    """When a stream's packets are decoded and shown.
+
+    Attributes:
+        deltas: decoding time steps.
+        duration: their sum.
+        offsets: from decoding to presentation; None where all are 0.
+        factor: what to multiply all of these by to have the chunk's ticks.
+    """
+
+    deltas: Runs
+    duration: int
+    offsets: Runs | None
+    factor: int
+
+
+def _to_runs(samples: _Samples, shape: StreamShape) -> _Times:
     dts, pts, last, factor = samples.dts, samples.pts, samples.last_duration, shape.factor
     if not factor or last < 1:  # else only what is left of the times need be converted
         dts, pts, (last,) = (array("q", shape.rescale(times)) for times in (dts, pts, [last]))
         factor = 1
-    deltas = Runs.of([*map(sub, islice(dts, 1, None), dts), max(last, 1)])
-    return deltas, None if pts == dts else Runs.of(list(map(sub, pts, dts))), factor
+    last = max(last, 1)
+    deltas = Runs.of([*map(sub, islice(dts, 1, None), dts), last])
+    offsets = None if pts == dts else Runs.of(list(map(sub, pts, dts)))
+    return _Times(deltas, dts[-1] - dts[0] + last, offsets, factor)
 
 
 def _put_in_order(samples: _Samples) -> None:

@@ -33,6 +33,7 @@ class ChunkTrack:
         timescale: ticks a second.
         sizes: of its samples, bytes; or (size, count) of equal ones.
         deltas: the decoding time steps, ticks.
+        duration: their sum.
         offsets: from decoding to presentation, ticks, or None where all are 0.
         sync: numbers of the key frames from 0, or None where all are.
         run_counts: samples in each run of consecutive ones.
@@ -47,6 +48,7 @@ class ChunkTrack:
     timescale: int
     sizes: "array[int] | tuple[int, int]"
     deltas: Runs
+    duration: int
     offsets: Runs | None
     sync: "array[int] | None"
     run_counts: Sequence[int]
@@ -97,7 +99,7 @@ def _build_trak(track: ChunkTrack, number: int, *, wide: bool) -> bytearray:
             track.template,
             number,
             timescale=track.timescale,
-            media_ticks=track.deltas.total,
+            media_ticks=track.duration,
             edits=edits,
             duration=_ticks(track.span),
             tables=_build_tables(track) + places,

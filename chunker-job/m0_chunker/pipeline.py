@@ -13,9 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from m0_contract.chunk import ChunkMessage, Progress
@@ -43,6 +42,9 @@ ON_DISK = Spooling(None, 0)
 
 STOP_S = 0.2
 """Seconds between two looks at whether a waiting cutter is still wanted."""
+
+SAY_S = 1.0
+"""Seconds that a line may take that is being written when all is to end; nobody may read it."""
 
 WATCH_S = 2.0
 """Seconds between two looks at whether the cutter still gets on."""
@@ -104,10 +106,13 @@ class Pipeline:
             chunk_url(places.destination, 1),
             cache_url(places.destination, places.cache_container, request.process_id, 1),
         )
+        # What a chunk's URLs begin with; its name has no letter that a URL must quote.
+        self._url_texts = [str(url).removesuffix(chunk_filename(1)) for url in self._first_urls]
         self.tally = Tally()
         self.imprint = Imprint("", None, uploads)
         self._spooling = spooling
         self._stop = threading.Event()
+        self._saying = threading.Lock()
         self._stall_s = stall_s
         self._pulse: float | None = None
 
@@ -147,6 +152,8 @@ class Pipeline:
             raise _first(errors) from None
         finally:
             self._stop.set()
+            if self._saying.acquire(timeout=SAY_S):  # what was said is counted in the outcome
+                self._saying.release()
             workers.shutdown(wait=False, cancel_futures=True)
 
     async def _watch(self, progress: Callable[[], int]) -> None:
@@ -199,9 +206,10 @@ class Pipeline:
     def _deliver(self, chunk: Chunk) -> None:
         """Store and announce a chunk where nothing waits; in the cutter's thread."""
         self._store(chunk)
-        self.check_stop()  # nothing is said after the outcome
-        self._pulse = None
-        _run_through(self._announce(chunk))
+        with self._saying:
+            self.check_stop()  # nothing is said after the outcome
+            self._pulse = None
+            _run_through(self._announce(chunk))
 
     def _take_slot(self) -> None:
         """Wait until one chunk less is on its way; in a thread.
@@ -229,13 +237,18 @@ class Pipeline:
         persistent, cached = self.urls(chunk.chunk_id)
         info = ObjectInfo(chunk.sha256, self.imprint.metadata(chunk, self.tally.mode))
         cache_info = self._cache_info(chunk)
-        with closing(chunk.body) as body, _naming(chunk.chunk_id):
+        uploads = self.tally.uploads
+        with closing(chunk.body) as body, _Naming(chunk.chunk_id):
+            began = time.monotonic()
             with self._uploading(chunk, "persistent", persistent):
                 store.put(persistent, body, info)
+            uploads.since(began)
             crash.point("chunk.persistent-stored")
+            began = time.monotonic()
             with self._uploading(chunk, "cache", cached):
                 if not store.copy(persistent, cached, cache_info):
                     store.put(cached, body, cache_info)
+            uploads.since(began)
             crash.point("chunk.cached")
 
     def _restore(self, chunk: StoredChunk, *, keep: bool) -> None:
@@ -248,20 +261,22 @@ class Pipeline:
         store = self.places.store
         persistent, cached = self.urls(chunk.chunk_id)
         info = self._cache_info(chunk)
-        with _naming(chunk.chunk_id), self._uploading(chunk, "cache", cached):
+        began = time.monotonic()
+        with _Naming(chunk.chunk_id), self._uploading(chunk, "cache", cached):
             found = store.head(cached) if keep else None
-            if found is not None and found.metadata.get("m0-sha256") == chunk.sha256:
-                return
-            if not store.copy(persistent, cached, info):
+            there = found is not None and found.metadata.get("m0-sha256") == chunk.sha256
+            if not there and not store.copy(persistent, cached, info):
                 with closing(self._fetch(chunk)) as body:
                     store.put(cached, body, info)
+        self.tally.uploads.since(began)
 
-    @contextmanager
-    def _uploading(self, chunk: Chunk | StoredChunk, which: str, url: ObjectUrl) -> Iterator[None]:
-        said: Attributes = {"m0.object": str(url), "m0.size_bytes": chunk.size_bytes}
-        step = self._trace.step(chunk.chunk_id, f"upload {which}", "client", said)
-        with self.tally.uploads.once(), step:
-            yield
+    def _uploading(
+        self, chunk: Chunk | StoredChunk, which: str, url: ObjectUrl
+    ) -> AbstractContextManager[object]:
+        said: Attributes | None = None
+        if self._trace.records:
+            said = {"m0.object": str(url), "m0.size_bytes": chunk.size_bytes}
+        return self._trace.step(chunk.chunk_id, f"upload {which}", "client", said)
 
     def _fetch(self, chunk: StoredChunk) -> ChunkBody:
         """The bytes of a stored chunk, as they must be."""
@@ -290,12 +305,12 @@ class Pipeline:
 
     def _cache_info(self, chunk: Chunk | StoredChunk) -> ObjectInfo:
         hours = self.places.ttl_hours
-        expires = datetime.now(UTC) + timedelta(hours=hours)
+        expires = time.gmtime(time.time() + hours * 3600)
         said = {
             "m0-sha256": chunk.sha256,
             "m0-start": repr(chunk.start_s),
             "m0-end": repr(chunk.end_s),
-            "m0-expires-at": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "m0-expires-at": time.strftime("%Y-%m-%dT%H:%M:%SZ", expires),
         }
         return ObjectInfo(chunk.sha256, said, hours)
 
@@ -309,9 +324,10 @@ class Pipeline:
 
     async def _announce(self, chunk: Chunk | StoredChunk) -> None:
         message = self._build_message(chunk)
-        with _naming(chunk.chunk_id):
-            with self.tally.rows.once():
-                await self._database.record(message)
+        with _Naming(chunk.chunk_id):
+            began = time.monotonic()
+            await self._database.record(message)
+            self.tally.rows.since(began)
             crash.point("chunk.recorded")
             await self._announcer.announce(message)
             crash.point("chunk.announced")
@@ -320,13 +336,14 @@ class Pipeline:
 
     def _build_message(self, chunk: Chunk | StoredChunk) -> ChunkMessage:
         request = self._request
-        persistent, cached = self.urls(chunk.chunk_id)
+        persistent, cached = self._url_texts
+        name = chunk_filename(chunk.chunk_id)
         return ChunkMessage(
             process_id=request.process_id,
             chunk_id=chunk.chunk_id,
             chunk_hash=chunk.sha256,
-            cloud_stream_path=str(persistent),
-            cache_path=str(cached),
+            cloud_stream_path=persistent + name,
+            cache_path=cached + name,
             start_time=chunk.start_s,
             end_time=chunk.end_s,
             duration=float(Decimal(str(chunk.end_s)) - Decimal(str(chunk.start_s))),
@@ -376,14 +393,18 @@ def _run_through(doing: Coroutine[None, None, None]) -> None:
     raise AssertionError("it waits, although it said that it does not")
 
 
-@contextmanager
-def _naming(chunk_id: int) -> Iterator[None]:
+class _Naming:
     """A failure says which chunk it is about."""
-    try:
-        yield
-    except ChunkerError as error:
-        error.chunk_id = error.chunk_id or chunk_id
-        raise
+
+    def __init__(self, chunk_id: int) -> None:
+        self._chunk_id = chunk_id
+
+    def __enter__(self) -> None:
+        """Nothing."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, ChunkerError):
+            error.chunk_id = error.chunk_id or self._chunk_id
 
 
 def _first(errors: BaseExceptionGroup) -> BaseException:

@@ -6,8 +6,10 @@ times are counted from the film's start, never from the boundary before, so erro
 add up, and a boundary depends only on the one before it, not on where reading began.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+
+from m0_chunker.media.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +23,27 @@ class CutPlan:
             half a tick of the film's clock, which may not be able to say k·D exactly.
         overlap: how far a chunk goes on after the next one's start, seconds, less than D:
             to the first key frame at or after it.
+        shortest: the least length of a chunk, seconds.
     """
 
     duration: Fraction
     tail_fraction: Fraction = Fraction(1, 2)
     tolerance: Fraction = Fraction(0)
     overlap: Fraction = Fraction(0)
+    shortest: Fraction = field(init=False)
+    _enough: Fraction = field(init=False, repr=False)
+    _before: Clock = field(init=False, repr=False)
+    _from: Clock = field(init=False, repr=False)
 
-    @property
-    def shortest(self) -> Fraction:
-        """The least length of a chunk, seconds."""
-        return self.duration * self.tail_fraction
+    def __post_init__(self) -> None:
+        """Work out what follows from these, once for all chunks."""
+        shortest = self.duration * self.tail_fraction
+        enough = shortest - self.tolerance
+        object.__setattr__(self, "shortest", shortest)
+        object.__setattr__(self, "_enough", enough)
+        # The numbers k of nominal times, as the ticks of clocks.
+        object.__setattr__(self, "_before", Clock.of(self.tolerance, self.duration))
+        object.__setattr__(self, "_from", Clock.of(enough, self.duration))
 
     def next_nominal(self, last: Fraction) -> Fraction:
         """The k·D that the boundary after `last` is looked for at.
@@ -39,11 +51,7 @@ class CutPlan:
         After a boundary that came very late (a long GOP) the nearest k·D would make a
         runt: then it is the one after.
         """
-        step = max(
-            -((self.tolerance - self.shortest - last) // self.duration),
-            (last + self.tolerance) // self.duration + 1,
-        )
-        return step * self.duration
+        return max(self._from.first_from(last), self._before.last_until(last) + 1) * self.duration
 
     def is_boundary(self, key_frame: Fraction, last: Fraction) -> bool:
         """Whether a key frame at this time ends the chunk that began at `last`."""
@@ -70,7 +78,7 @@ class CutPlan:
 
     def is_enough(self, boundary: Fraction, known_end: Fraction) -> bool:
         """Whether what follows `boundary` is sure to be long enough for a chunk."""
-        return known_end - boundary >= self.shortest - self.tolerance
+        return known_end - boundary >= self._enough
 
 
 @dataclass(frozen=True, slots=True)

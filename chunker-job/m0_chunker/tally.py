@@ -2,8 +2,6 @@
 
 import resource
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from m0_contract.outcome import Integrity, Outcome
@@ -17,11 +15,8 @@ class Timed:
     def __init__(self) -> None:
         self._took_s: list[float] = []
 
-    @contextmanager
-    def once(self) -> Iterator[None]:
-        """Count what is done meanwhile, unless it fails."""
-        began = time.monotonic()
-        yield
+    def since(self, began: float) -> None:
+        """Count what was begun at this time of `time.monotonic` and has just been done."""
         self._took_s.append(time.monotonic() - began)
 
     @property

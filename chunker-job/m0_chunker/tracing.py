@@ -44,7 +44,12 @@ class Trace:
     """Is told what is done. This one records nothing, and hands on what came.
 
     Methods are quick and never raise.
+
+    Attributes:
+        records: whether anybody will ever read the attributes of a step.
     """
+
+    records = False
 
     def __init__(self, headers: Headers | None = None) -> None:
         """`headers` go with each chunk's message."""
@@ -79,6 +84,8 @@ UNTRACED = Trace()
 
 class RecordedTrace(Trace):
     """Makes spans of it. Steps come from several threads."""
+
+    records = True
 
     def __init__(
         self,

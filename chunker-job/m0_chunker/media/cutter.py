@@ -148,7 +148,7 @@ class Cutter:
     def _borrow(self, stream: Any, track: TrackIndex) -> TrackTemplate:
         """What QuickTime's words for a track are in MP4, from its first packet."""
         file = self.film.file
-        first = av.Packet(read_exactly(file, track.run_offsets[0], track.sizes[0]))
+        first = av.Packet(read_exactly(file, track.runs.offsets[0], track.sizes[0]))
         first.duration = track.deltas.values[0]
         return borrow_template(stream, first)
 

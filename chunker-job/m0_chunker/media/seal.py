@@ -1,4 +1,7 @@
-"""Finishes a chunk: its head is made, what was written is read back, checked and hashed."""
+"""Finishes a chunk: its head is made, what was written is read back, checked and hashed.
+
+The head can be made before there is any media data: it is held to what then comes.
+"""
 
 import hashlib
 import struct
@@ -17,16 +20,44 @@ from m0_chunker.media.spool import Spool
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
-    """A finished chunk and what was found in it.
+class Head:
+    """What comes before a chunk's media data.
 
     Attributes:
-        chunk: to be stored.
-        tracks: as its index has them, in the order given.
+        data: as it is written.
+        payload_bytes: how long the media data must be.
+        tracks: as the index has them, read back from `data`, in the order given.
     """
 
-    chunk: Chunk
+    data: bytes
+    payload_bytes: int
     tracks: list[Written]
+
+
+def make_head(chunk_id: int, tracks: Sequence[ChunkTrack], payload_bytes: int) -> Head:
+    """Make the head of a chunk, and see that it says what is to be in it.
+
+    Args:
+        chunk_id: from 1.
+        tracks: those that have a sample in it.
+        payload_bytes: length of the media data.
+
+    Raises:
+        ChunkerError: INTEGRITY: the index does not say what is in the chunk. SOURCE_CORRUPT:
+            the film's times are such as no index can say.
+    """
+    try:
+        head = build_head(tracks, payload_bytes)
+    except (struct.error, OverflowError) as error:
+        raise ChunkerError(
+            ErrorCode.SOURCE_CORRUPT, f"the film's times are absurd: {error}", chunk_id=chunk_id
+        ) from error
+    try:
+        return Head(head, payload_bytes, read_written(head, payload_bytes))
+    except BoxError as error:
+        raise ChunkerError(
+            ErrorCode.INTEGRITY, f"what was written is not sound: {error}", chunk_id=chunk_id
+        ) from error
 
 
 def seal(
@@ -35,9 +66,9 @@ def seal(
     end: Fraction,
     next_start: Fraction | None,
     *,
-    tracks: Sequence[ChunkTrack],
+    head: Head,
     spool: Spool,
-) -> Sealed:
+) -> Chunk:
     """Make the chunk whose media data is in `spool`, which it takes over.
 
     Args:
@@ -45,37 +76,25 @@ def seal(
         start: seconds since the film's start.
         end: likewise.
         next_start: where the next chunk begins; None: there is none.
-        tracks: those that have a sample in it.
+        head: of it.
         spool: the media data.
 
     Raises:
-        ChunkerError: INTEGRITY: the index does not say what is in the chunk. SOURCE_CORRUPT:
-            the film's times are such as no index can say.
+        ChunkerError: INTEGRITY: the media data is not what the head was made for.
     """
-    try:
-        head = build_head(tracks, spool.size)
-    except (struct.error, OverflowError) as error:
-        raise ChunkerError(
-            ErrorCode.SOURCE_CORRUPT, f"the film's times are absurd: {error}", chunk_id=chunk_id
-        ) from error
-    try:
-        written = read_written(head, spool.size)
-    except BoxError as error:
-        raise ChunkerError(
-            ErrorCode.INTEGRITY, f"what was written is not sound: {error}", chunk_id=chunk_id
-        ) from error
-    whole, read = hashlib.sha256(head), 0
+    whole, read = hashlib.sha256(head.data), 0
     for data in spool.buffers():
         whole.update(data)
         read += len(data)
-    if read != spool.size:
+    if not read == spool.size == head.payload_bytes:
         raise ChunkerError(
             ErrorCode.INTEGRITY,
-            f"{spool.size} bytes were written, {read} could be read back",
+            f"{head.payload_bytes} bytes belong into it, {spool.size} were written, "
+            f"{read} could be read back",
             chunk_id=chunk_id,
         )
-    body = ChunkBody(head, spool, 0, spool.size)
-    chunk = Chunk(
+    body = ChunkBody(head.data, spool, 0, spool.size)
+    return Chunk(
         chunk_id,
         float(start),
         float(end),
@@ -83,4 +102,3 @@ def seal(
         body,
         "" if next_start is None else str(next_start),
     )
-    return Sealed(chunk, written)

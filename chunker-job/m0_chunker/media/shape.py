@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from m0_chunker.media.clock import Clock
 from m0_chunker.media.mp4.template import TrackTemplate, borrow_template
 from m0_chunker.media.packets import Packet
 
@@ -20,24 +21,35 @@ class StreamShape:
     Attributes:
         timescale: ticks a second in the chunk.
         base: seconds in a tick of the stream's packets.
+        origin: the time stamp of the film's start, seconds.
         template: None until its first packet has come.
         frame_bytes: of uncompressed sound, bytes of one sample of all channels; else 0.
         sample_rate: of uncompressed sound.
         priming: what an encoder put before the sound proper, ticks of the chunk.
+        factor: how many of the chunk's ticks one of the stream's is; 0 where that is no whole
+            number.
+        clock: of the stream's ticks.
+        chunk_clock: of the chunk's.
     """
 
     timescale: int
     base: Fraction
+    origin: Fraction
     template: TrackTemplate | None
     frame_bytes: int = 0
     sample_rate: int = 0
     priming: int = 0
+    factor: int = field(init=False)
+    clock: Clock = field(init=False)
+    chunk_clock: Clock = field(init=False)
 
-    @property
-    def factor(self) -> int:
-        """How many of the chunk's ticks one of the stream's is; 0 where that is no whole number."""
+    def __post_init__(self) -> None:
+        """Work out what follows from these, once for all chunks."""
         factor, rest = divmod(self.base.numerator * self.timescale, self.base.denominator)
-        return 0 if rest else factor
+        tick = Fraction(1, self.timescale)
+        object.__setattr__(self, "factor", 0 if rest else factor)
+        object.__setattr__(self, "clock", Clock.of(self.origin, self.base))
+        object.__setattr__(self, "chunk_clock", Clock.of(self.origin, tick))
 
     def rescale(self, times: Sequence[int]) -> list[int]:
         """The stream's ticks as the chunk's, to the nearest."""
@@ -48,8 +60,14 @@ class StreamShape:
         return [(2 * time * over + under) // (2 * under) for time in times]
 
 
-def shape_of(stream: Any, packet: Packet = None) -> StreamShape:
-    """What the writer must know of a stream; its template needs a packet of it."""
+def shape_of(stream: Any, origin: Fraction, packet: Packet = None) -> StreamShape:
+    """What the writer must know of a stream.
+
+    Args:
+        stream: an `av` stream.
+        origin: the time stamp of the film's start, seconds.
+        packet: one of its packets; without it there is no template.
+    """
     base = Fraction(stream.time_base)
     name = stream.codec_context.name
     bits = re.fullmatch(r"pcm_[a-z]+?(\d+)?(?:[lb]e)?", name)
@@ -64,6 +82,7 @@ def shape_of(stream: Any, packet: Packet = None) -> StreamShape:
     return StreamShape(
         timescale=timescale,
         base=base,
+        origin=origin,
         template=None if packet is None else borrow_template(stream, packet),
         frame_bytes=frame_bytes,
         sample_rate=stream.codec_context.sample_rate if bits else 0,

@@ -9,7 +9,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate, compress, islice, pairwise, repeat
+from functools import partial
+from itertools import compress, count, islice, pairwise, repeat
 from operator import add, lt, ne, sub
 
 from m0_contract.errors import ErrorCode
@@ -20,16 +21,21 @@ from m0_chunker.media.certificate import ChunkFacts
 from m0_chunker.media.clock import Clock
 from m0_chunker.media.mp4.build import ChunkTrack
 from m0_chunker.media.mp4.index import UnsuitableIndexError
-from m0_chunker.media.mp4.lookup import KeyFrames, runs_between
+from m0_chunker.media.mp4.lookup import KeyFrames, Stretch, runs_between
 from m0_chunker.media.mp4.template import TrackTemplate, without_priming
 from m0_chunker.media.mp4.track import REORDER, TrackIndex
-from m0_chunker.media.seal import Sealed, seal
+from m0_chunker.media.seal import Head, make_head, seal
 from m0_chunker.media.source import Film
 from m0_chunker.media.splitter import OUTLAST
 from m0_chunker.media.spool import Spool, Spooling
 from m0_chunker.plan import CutPlan, Resumption
 
 _READ_BYTES = 2**20
+
+_NONE = Fraction(0)
+
+Span = tuple[int, int]
+"""(offset in the film, length), bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,42 @@ class Slice:
     shift: Fraction
     parts: tuple[tuple[int, int], ...]
     repeated: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A chunk without its media data.
+
+    Attributes:
+        part: what it consists of.
+        spans: what is to be read of the film.
+        head: what comes before it.
+        facts: what it adds to the certificate, but for its size and hash.
+    """
+
+    part: Slice
+    spans: "list[Span]"
+    head: Head
+    facts: "partial[ChunkFacts]"
+
+
+GROUP_SAMPLES = 2000
+"""Small chunks are drafted several at a time, of so many samples together: code that runs again
+at once finds itself in the processor's caches, where moving a chunk's bytes leaves nothing."""
+
+
+def grouped(slices: Sequence[Slice]) -> "Iterator[list[Slice]]":
+    """Consecutive ones that are drafted together."""
+    group: list[Slice] = []
+    samples = 0
+    for part in slices:
+        samples += sum(after - first for first, after in part.parts)
+        if group and samples > GROUP_SAMPLES:
+            yield group
+            group, samples = [], sum(after - first for first, after in part.parts)
+        group.append(part)
+    if group:
+        yield group
 
 
 class Slicer:
@@ -107,10 +149,10 @@ class Slicer:
             resumption.chunks >= len(slices) or slices[resumption.chunks].start != resumption.end
         ):
             raise ChunkerError(ErrorCode.INTEGRITY, "the film is not cut as an earlier attempt did")
-        for part in slices:
-            if part.chunk_id > resumption.chunks:
+        for group in grouped(slices[resumption.chunks :]):
+            for draft in list(map(self._draft, group)):
                 self._check()
-                yield self._assemble(part)
+                yield self._fill(draft)
 
     def slices(self) -> list[Slice]:
         """What each chunk will consist of."""
@@ -126,7 +168,7 @@ class Slicer:
                     end, until = self._reach(following)
                 repeated = [b - a for a, b in zip(next_parts, until, strict=True)]
             spans = tuple(zip(parts, until, strict=True))
-            shift = max(start - nominal, Fraction(0))
+            shift = start - nominal if start > nominal else _NONE
             slices.append(Slice(at + 1, start, end, following, shift, spans, tuple(repeated)))
         return slices
 
@@ -172,60 +214,32 @@ class Slicer:
         own = ends[self._film.reference]
         return max(ends) if max(ends) > own + OUTLAST else own
 
-    def _assemble(self, part: Slice) -> tuple[Chunk, ChunkFacts]:
+    def _draft(self, part: Slice) -> Draft:
+        """All of a chunk but its media data."""
         used = [number for number, (first, after) in enumerate(part.parts) if after > first]
-        runs, places = self._lay_out(part, used)
-        heads = [self._first_shown(number, *part.parts[number]) for number in used]
-        spool = self._spooling.open(sum(length for _, length in runs))
+        runs = [runs_between(self._tracks[number], *part.parts[number]) for number in used]
+        spans, places = lay_out(runs)
+        shown = [self._first_shown(number, *part.parts[number]) for number in used]
+        tracks = list(map(self._describe, repeat(part), used, shown, runs, places))
+        head = make_head(part.chunk_id, tracks, sum(length for _, length in spans))
+        leading = 0
+        if part.parts[self._film.reference][0] and self._film.reference in used:
+            leading = _count_leading(shown[used.index(self._film.reference)])
+        return Draft(part, spans, head, self._state_facts(part, used, head, leading))
+
+    def _fill(self, draft: Draft) -> tuple[Chunk, ChunkFacts]:
+        """Put the media data to it."""
+        part, head = draft.part, draft.head
+        spool = self._spooling.open(head.payload_bytes)
         try:
-            self._fetch(runs, spool)
-            tracks = [
-                self._describe(part, number, shown, tables)
-                for number, shown, tables in zip(used, heads, places, strict=True)
-            ]
-            sealed = seal(
-                part.chunk_id, part.start, part.end, part.next_start, tracks=tracks, spool=spool
+            self._fetch(draft.spans, spool)
+            chunk = seal(
+                part.chunk_id, part.start, part.end, part.next_start, head=head, spool=spool
             )
         except BaseException:
             spool.close()
             raise
-        leading = 0
-        if part.parts[self._film.reference][0] and self._film.reference in used:
-            leading = _count_leading(heads[used.index(self._film.reference)])
-        return sealed.chunk, self._state_facts(part, used, sealed, leading)
-
-    def _lay_out(
-        self, part: Slice, used: Sequence[int]
-    ) -> tuple[list[tuple[int, int]], list[tuple[list[int], list[int], list[int]]]]:
-        """Keep the samples in the film's own order, without what lies between.
-
-        Returns:
-            (offset in the film, length) of what is to be read; and for each used track its
-            runs' sample counts, places in the media data, and descriptions.
-        """
-        tables = [runs_between(self._tracks[number], *part.parts[number]) for number in used]
-        offsets: list[int] = []
-        lengths: list[int] = []
-        for _, places, sizes, _ in tables:
-            offsets += places
-            lengths += sizes
-        # The tracks' runs as they lie in the film, and where each of them goes to.
-        order = sorted(range(len(offsets)), key=offsets.__getitem__)
-        starts = list(map(offsets.__getitem__, order))
-        each = list(map(lengths.__getitem__, order))
-        goes_to = [0] * len(order)
-        for run, at in zip(order, accumulate(each, initial=0), strict=False):
-            goes_to[run] = at
-        gaps = compress(range(1, len(starts)), map(ne, starts[1:], map(add, starts, each)))
-        spans = [
-            (starts[first], starts[after - 1] + each[after - 1] - starts[first])
-            for first, after in pairwise([0, *gaps, len(starts)])
-        ]
-        where = iter(goes_to)
-        return spans, [
-            (counts, list(islice(where, len(counts))), descriptions)
-            for counts, _, _, descriptions in tables
-        ]
+        return chunk, draft.facts(size_bytes=chunk.size_bytes, sha256=bytes.fromhex(chunk.sha256))
 
     def _fetch(self, spans: Sequence[tuple[int, int]], spool: Spool) -> None:
         file = self._film.file
@@ -245,9 +259,9 @@ class Slicer:
         part: Slice,
         number: int,
         shown: Sequence[int],
-        tables: tuple[Sequence[int], Sequence[int], Sequence[int]],
+        runs: Stretch,
+        places: Sequence[int],
     ) -> ChunkTrack:
-        counts, places, descriptions = tables
         track, (first, after) = self._tracks[number], part.parts[number]
         clock, start = self._clocks[number], track.dts(first)
         sync, hidden = track.sync, 0 if first else track.hidden
@@ -256,17 +270,18 @@ class Slicer:
         if sync is not None:
             low, high = bisect_left(sync, first), bisect_left(sync, after)
             sync = array("I", map(sub, sync[low:high], repeat(first)))
-        template = self._templates[number]
+        template, deltas = self._templates[number], track.deltas.between(first, after)
         return ChunkTrack(
             template=without_priming(template) if first else template,
             timescale=track.timescale,
             sizes=track.sizes[first:after],
-            deltas=track.deltas.between(first, after),
+            deltas=deltas,
+            duration=deltas.total,
             offsets=track.offsets.between(first, after) if track.offsets else None,
             sync=sync,
-            run_counts=counts,
+            run_counts=runs.counts,
             run_places=places,
-            run_descriptions=descriptions,
+            run_descriptions=runs.descriptions,
             begin=clock.ticks_between(start, part.start),
             hidden=hidden,
             span=clock.seconds_between(part.start, track.longest(first, after)),
@@ -278,25 +293,55 @@ class Slicer:
         return () if track.offsets is None else track.shown(first, min(first + REORDER, after))
 
     def _state_facts(
-        self, part: Slice, used: Sequence[int], sealed: Sealed, leading: int
-    ) -> ChunkFacts:
+        self, part: Slice, used: Sequence[int], head: Head, leading: int
+    ) -> "partial[ChunkFacts]":
         written = [0] * len(part.parts)
-        for number, track in zip(used, sealed.tracks, strict=True):
+        for number, track in zip(used, head.tracks, strict=True):
             expected = self._tracks[number].ends
             first, after = part.parts[number]
             whole = track.size_bytes == expected[after] - expected[first]
             written[number] = track.samples if whole else 0
         reference, (first, after) = self._reference, part.parts[self._film.reference]
-        return ChunkFacts(
+        return partial(
+            ChunkFacts,
             read=[after - first for first, after in part.parts],
             written=written,
             repeated=part.repeated,
-            size_bytes=sealed.chunk.size_bytes,
-            sha256=bytes.fromhex(sealed.chunk.sha256),
             gap_s=max(reference.deltas.between(first, after).values) / reference.timescale,
             shift_s=float(part.shift),
             leading=leading,
         )
+
+
+def lay_out(tracks: Sequence[Stretch]) -> tuple[list[Span], list[list[int]]]:
+    """Keep samples in the film's own order, without what lies between.
+
+    Args:
+        tracks: whose samples; none over another.
+
+    Returns:
+        What is to be read of the film; and where each track's runs are in that.
+    """
+    starts: list[int] = []
+    ends: list[int] = []
+    for track in tracks:
+        starts += track.offsets
+        ends += map(add, track.offsets, track.lengths)
+    starts.sort()
+    ends.sort()
+    gaps = compress(count(1), map(ne, islice(starts, 1, None), ends))
+    spans: list[Span] = []
+    places: list[list[int]] = [[] for _ in tracks]
+    read = 0
+    for first, after in pairwise([0, *gaps, len(starts)]):
+        begin, end = starts[first], ends[after - 1]
+        spans.append((begin, end - begin))
+        for track, found in zip(tracks, places, strict=True):
+            known = len(found)
+            inside = track.offsets[known : bisect_left(track.offsets, end, known)]
+            found.extend(map(sub, inside, repeat(begin - read)))
+        read += end - begin
+    return spans, places
 
 
 def _clock_of(track: TrackIndex, start: Fraction) -> Clock:

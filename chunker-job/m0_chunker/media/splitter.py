@@ -29,6 +29,8 @@ from m0_chunker.media.spool import Spooling
 from m0_chunker.media.writer import BATCH_BYTES, ChunkWriter
 from m0_chunker.plan import CutPlan, Resumption
 
+_NONE = Fraction(0)
+
 OUTLAST = Fraction(1)
 """Sound that goes on this much longer than the pictures moves the film's end, seconds."""
 
@@ -85,7 +87,7 @@ class Splitter:
         self._clock = Clock.of(self._feed.start, self._base)
         self.delivered = [0] * len(templates)
         self._undescribed = set(range(len(templates)))
-        self._shapes = [shape_of(template) for template in templates]
+        self._shapes = [shape_of(template, self._feed.start) for template in templates]
         self._durations = [usual_duration(template) for template in templates]
         self._router = Router(templates, self._reference, self._feed.start)
         self._ends = [-(2**62)] * len(templates)
@@ -179,7 +181,7 @@ class Splitter:
                     self._share_reference(own)
 
     def _describe(self, number: int, packet: Packet) -> None:
-        shape = shape_of(self._feed.templates[number], packet)
+        shape = shape_of(self._feed.templates[number], self._feed.start, packet)
         assert shape.template is not None  # noqa: S101 - the packet made it
         template = self._feed.adapt(number, shape.template)
         self._shapes[number] = replace(shape, template=template)
@@ -225,7 +227,7 @@ class Splitter:
 
     def _open_writer(self, start: Fraction, nominal: Fraction) -> None:
         self._chunk_id += 1
-        shift = max(start - nominal, Fraction(0))
+        shift = start - nominal if start > nominal else _NONE
         self._open.append(
             ChunkWriter(
                 self._chunk_id,
@@ -281,11 +283,10 @@ class Splitter:
             self._feed.encoded -= times
         ends = writer.end if end is None else end
         assert ends is not None  # noqa: S101 - it is complete
-        sealed, facts = writer.finish(
+        chunk, facts = writer.finish(
             ends,
             following.start if following else None,
             shapes=self._shapes,
-            origin=self._feed.start,
             reference=self._reference,
             repeated=shared,
             following=following,
@@ -293,7 +294,7 @@ class Splitter:
         self._ends = list(map(max, self._ends, writer.ends()))
         self._open.popleft()
         self._router.end()
-        return sealed.chunk, facts
+        return chunk, facts
 
     def _drain(self) -> Iterator[tuple[Chunk, ChunkFacts]]:
         """The feed is at its end."""

@@ -4,20 +4,21 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import compress, count, pairwise
-from operator import add, ge, lt, sub
+from itertools import chain, compress, count, islice, pairwise, repeat
+from operator import add, lt, sub
+from typing import NamedTuple
 
 from m0_contract.errors import Stage
 
+from m0_chunker.chunk import Chunk
 from m0_chunker.errors import from_os_error
 from m0_chunker.media.certificate import ChunkFacts
-from m0_chunker.media.clock import Clock
 from m0_chunker.media.mp4.build import ChunkTrack
 from m0_chunker.media.mp4.runs import Runs
 from m0_chunker.media.mp4.template import without_priming
 from m0_chunker.media.mp4.track import REORDER
 from m0_chunker.media.packets import Packets
-from m0_chunker.media.seal import Sealed, seal
+from m0_chunker.media.seal import make_head, seal
 from m0_chunker.media.shape import StreamShape
 from m0_chunker.media.spool import Spooling
 
@@ -29,14 +30,17 @@ class _Samples:
     Attributes:
         usual_duration: of a packet that doesn't say its own.
         waiting: those that are not written yet.
+        size_bytes: of all that were.
+        keys: 1 for each key frame, 0 for each other.
     """
 
     usual_duration: int
     waiting: Packets = field(default_factory=Packets)
     sizes: "array[int]" = field(default_factory=lambda: array("I"))
+    size_bytes: int = 0
     dts: "array[int]" = field(default_factory=lambda: array("q"))
     pts: "array[int]" = field(default_factory=lambda: array("q"))
-    sync: "array[int]" = field(default_factory=lambda: array("I"))
+    keys: bytearray = field(default_factory=bytearray)
     run_firsts: list[int] = field(default_factory=list)
     run_places: list[int] = field(default_factory=list)
     last_duration: int = 1
@@ -107,22 +111,22 @@ class ChunkWriter:
                 samples.waiting.drop(len(samples.waiting))
 
     def _append(self, samples: _Samples, packets: Packets) -> None:
-        first = len(samples.sizes)
-        dts, pts, durations = packets.dts, packets.pts, packets.durations
-        if not all(durations):
-            durations = [duration or samples.usual_duration for duration in durations]
-        samples.end = max(samples.end, *map(add, pts, durations))
-        samples.last_duration = durations[-1]
-        before = samples.dts[-1] if first else dts[0] - 1
-        if any(map(ge, [before, *dts], dts)) or any(map(lt, pts, dts)):
-            dts, pts = _put_in_order(before, dts, pts)
-        samples.run_firsts.append(first)
+        durations, usual = packets.durations, samples.usual_duration
+        samples.last_duration = durations[-1] or usual
+        if durations.count(durations[0]) == len(durations):  # as in most films
+            end = max(packets.pts) + samples.last_duration
+        else:
+            end = max(map(add, packets.pts, (duration or usual for duration in durations)))
+        samples.end = max(samples.end, end)
+        samples.run_firsts.append(len(samples.sizes))
         samples.run_places.append(self._spool.size)
-        samples.sync.extend(compress(count(first), packets.keys))
-        samples.sizes.extend(packets.sizes)
-        samples.dts.extend(dts)
-        samples.pts.extend(pts)
-        self._write(b"".join(packets.payloads))
+        samples.keys += bytes(packets.keys)
+        samples.sizes.fromlist(packets.sizes)
+        samples.dts.fromlist(packets.dts)
+        samples.pts.fromlist(packets.pts)
+        data = b"".join(packets.payloads)
+        samples.size_bytes += len(data)
+        self._write(data)
 
     def _write(self, data: bytes) -> None:
         try:
@@ -152,16 +156,16 @@ class ChunkWriter:
         if not sizes:
             return
         other._spool.seek(place + sum(theirs.sizes[first:skip]))  # noqa: SLF001
-        shift = len(ours.sizes) - skip
-        end = skip + len(sizes)
         ours.run_firsts.append(len(ours.sizes))
         ours.run_places.append(self._spool.size)
-        ours.sync.extend([key + shift for key in theirs.sync if skip <= key < end])
+        ours.keys += theirs.keys[skip:after]
         ours.sizes.extend(sizes)
         ours.dts.extend(theirs.dts[skip:after])
         ours.pts.extend(theirs.pts[skip:after])
         ours.last_duration, ours.end = theirs.last_duration, max(ours.end, theirs.end)
-        self._write(other._spool.read(sum(sizes)))  # noqa: SLF001
+        data = other._spool.read(sum(sizes))  # noqa: SLF001
+        ours.size_bytes += len(data)
+        self._write(data)
 
     def discard(self) -> None:
         """Throw the chunk away."""
@@ -173,18 +177,16 @@ class ChunkWriter:
         next_start: Fraction | None,
         *,
         shapes: Sequence[StreamShape],
-        origin: Fraction,
         reference: int,
         repeated: Sequence[int],
         following: "ChunkWriter | None" = None,
-    ) -> tuple[Sealed, ChunkFacts]:
+    ) -> tuple[Chunk, ChunkFacts]:
         """Make the chunk.
 
         Args:
             end: where it ends, seconds since the film's start.
             next_start: where the next one begins; None: there is none.
             shapes: of the streams.
-            origin: the time stamp of the film's start, seconds.
             reference: which stream's gaps and leading pictures are told of.
             repeated: packets of each stream that the next chunk has as well.
             following: the next chunk; a gap may lie between the two.
@@ -194,29 +196,28 @@ class ChunkWriter:
         """
         self.write()
         used = [number for number, samples in enumerate(self._samples) if samples.sizes]
-        tracks = [self._describe(self._samples[at], shapes[at], origin) for at in used]
+        tracks = [self._describe(self._samples[at], shapes[at]) for at in used]
+        head = make_head(self.chunk_id, tracks, self._spool.size)
         try:
-            sealed = seal(
-                self.chunk_id, self.start, end, next_start, tracks=tracks, spool=self._spool
-            )
+            chunk = seal(self.chunk_id, self.start, end, next_start, head=head, spool=self._spool)
         except OSError as error:
             raise from_os_error(error, f"writing chunk {self.chunk_id}", Stage.CHUNK) from error
         written = [0] * len(self._samples)
-        for number, track in zip(used, sealed.tracks, strict=True):
+        for number, track in zip(used, head.tracks, strict=True):
             samples = self._samples[number]
-            whole = track.size_bytes == sum(samples.sizes)
+            whole = track.size_bytes == samples.size_bytes
             counted = len(samples.sizes) if shapes[number].frame_bytes else track.samples
             written[number] = counted if whole else 0
         samples = self._samples[reference]
         after = [] if following is None else following._first_dts(reference)  # noqa: SLF001
         after = after or [int(samples.dts[-1]) + samples.last_duration] if samples.dts else []
         gap_s, leading = self._look(shapes[reference], samples, after)
-        return sealed, ChunkFacts(
+        return chunk, ChunkFacts(
             read=[len(samples.sizes) for samples in self._samples],
             written=written,
             repeated=list(repeated),
-            size_bytes=sealed.chunk.size_bytes,
-            sha256=bytes.fromhex(sealed.chunk.sha256),
+            size_bytes=chunk.size_bytes,
+            sha256=bytes.fromhex(chunk.sha256),
             gap_s=gap_s,
             shift_s=float(following.shift) if following else 0.0,
             leading=leading,
@@ -238,54 +239,53 @@ class ChunkWriter:
         """
         if not samples.dts:
             return 0.0, 0
-        gap = max(map(sub, [*samples.dts[1:], *after], samples.dts))
-        key = samples.pts[0]
-        leading = sum(pts < key for pts in samples.pts[1:REORDER]) if self.chunk_id > 1 else 0
+        gap = max(map(sub, chain(islice(samples.dts, 1, None), after), samples.dts))
+        leading = 0
+        if self.chunk_id > 1:
+            leading = sum(map(lt, samples.pts[1:REORDER], repeat(samples.pts[0])))
         over, under = shape.base.as_integer_ratio()
         return gap * over / under, leading
 
-    def _describe(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:
+    def _describe(self, samples: _Samples, shape: StreamShape) -> ChunkTrack:
         assert shape.template is not None  # noqa: S101 - it has packets
         if shape.frame_bytes:
-            return self._describe_pcm(samples, shape, origin)
-        factor, dts, pts = 1, list(samples.dts), list(samples.pts)
-        last = samples.last_duration
-        if shape.factor and last > 0:  # then only what is left of the times need be converted
-            factor = shape.factor
-        else:
-            dts, pts, (last,) = map(shape.rescale, (dts, pts, [last]))
-        offsets = list(map(sub, pts, dts))
-        counts = map(sub, [*samples.run_firsts[1:], len(dts)], samples.run_firsts)
-        first = self.chunk_id == 1
-        hidden = (min(pts[:REORDER]) - dts[0]) * factor
-        clock = Clock.of(origin, Fraction(1, shape.timescale))
+            return self._describe_pcm(samples, shape)
+        times = _to_runs(samples, shape)
+        if min(times.deltas.values) < 1 or (times.offsets and min(times.offsets.values) < 0):
+            _put_in_order(samples)
+            times = _to_runs(samples, shape)
+        counts = map(sub, [*samples.run_firsts[1:], len(samples.sizes)], samples.run_firsts)
+        first, begin = self.chunk_id == 1, shape.rescale(samples.dts[:1])[0]
+        hidden = min(shape.rescale(samples.pts[:REORDER])) - begin
         return ChunkTrack(
             template=shape.template if first else without_priming(shape.template),
             timescale=shape.timescale,
             sizes=samples.sizes,
-            deltas=Runs.of([*map(sub, dts[1:], dts), max(last, 1)]).scaled(factor),
-            offsets=Runs.of(offsets).scaled(factor) if any(offsets) else None,
-            sync=None if len(samples.sync) == len(dts) else samples.sync,
+            deltas=times.deltas.scaled(times.factor),
+            duration=times.duration * times.factor,
+            offsets=times.offsets and times.offsets.scaled(times.factor),
+            sync=array("I", compress(count(), samples.keys)) if 0 in samples.keys else None,
             run_counts=list(counts),
             run_places=samples.run_places,
             run_descriptions=None,
-            begin=clock.ticks_between(dts[0] * factor, self.start),
+            begin=shape.chunk_clock.ticks_between(begin, self.start),
             hidden=hidden + (shape.priming if first else 0),
-            span=Clock.of(origin, shape.base).seconds_between(self.start, samples.end),
+            span=shape.clock.seconds_between(self.start, samples.end),
         )
 
-    def _describe_pcm(self, samples: _Samples, shape: StreamShape, origin: Fraction) -> ChunkTrack:
+    def _describe_pcm(self, samples: _Samples, shape: StreamShape) -> ChunkTrack:
         """Uncompressed sound: a sample is one value of each channel, whatever a packet was."""
         assert shape.template is not None  # noqa: S101 - it has packets
         firsts = [*samples.run_firsts, len(samples.sizes)]
         counts = [sum(samples.sizes[a:b]) // shape.frame_bytes for a, b in pairwise(firsts)]
-        first = samples.pts[0] * shape.base - origin - self.start
+        first = shape.clock.time(samples.pts[0]) - self.start
         total = sum(counts)
         return ChunkTrack(
             template=shape.template,
             timescale=shape.sample_rate,
             sizes=(shape.frame_bytes, total),
             deltas=Runs([total], [1]),
+            duration=total,
             offsets=None,
             sync=None,
             run_counts=counts,
@@ -297,10 +297,36 @@ class ChunkWriter:
         )
 
 
-def _put_in_order(before: int, dts: list[int], pts: list[int]) -> tuple[list[int], list[int]]:
+class _Times(NamedTuple):
+    """When a stream's packets are decoded and shown.
+
+    Attributes:
+        deltas: decoding time steps.
+        duration: their sum.
+        offsets: from decoding to presentation; None where all are 0.
+        factor: what to multiply all of these by to have the chunk's ticks.
+    """
+
+    deltas: Runs
+    duration: int
+    offsets: Runs | None
+    factor: int
+
+
+def _to_runs(samples: _Samples, shape: StreamShape) -> _Times:
+    dts, pts, last, factor = samples.dts, samples.pts, samples.last_duration, shape.factor
+    if not factor or last < 1:  # else only what is left of the times need be converted
+        dts, pts, (last,) = (array("q", shape.rescale(times)) for times in (dts, pts, [last]))
+        factor = 1
+    last = max(last, 1)
+    deltas = Runs.of([*map(sub, islice(dts, 1, None), dts), last])
+    offsets = None if pts == dts else Runs.of(list(map(sub, pts, dts)))
+    return _Times(deltas, dts[-1] - dts[0] + last, offsets, factor)
+
+
+def _put_in_order(samples: _Samples) -> None:
     """Damaged time stamps: keep the payload all the same, at times that an index can say."""
-    ordered = []
-    for time in dts:
-        before = max(before + 1, time)
-        ordered.append(before)
-    return ordered, list(map(max, pts, ordered))
+    before = samples.dts[0] - 1
+    for at, time in enumerate(samples.dts):
+        before = samples.dts[at] = max(before + 1, time)
+    samples.pts = array("q", map(max, samples.pts, samples.dts))

@@ -152,25 +152,23 @@ def _identity(status: os.stat_result) -> str:
 
 def _write_all(descriptor: int, body: ChunkBody) -> None:
     """Many pieces at a time: one call for each would cost more than the bytes."""
-    waiting: list[memoryview] = []
+    waiting: list[bytes] = []
     size = 0
     for data in body.buffers():
-        waiting.append(memoryview(data))
+        waiting.append(data)
         size += len(data)
         if len(waiting) == _PIECES or size > _COPY_BYTES:
-            _write_pieces(descriptor, waiting)
+            _write_pieces(descriptor, waiting, size)
             waiting, size = [], 0
-    _write_pieces(descriptor, waiting)
+    _write_pieces(descriptor, waiting, size)
 
 
-def _write_pieces(descriptor: int, pieces: list[memoryview]) -> None:
-    pieces = [piece for piece in pieces if piece]
-    while pieces:
-        written = os.writev(descriptor, pieces)
-        while pieces and written >= len(pieces[0]):
-            written -= len(pieces.pop(0))
-        if written:
-            pieces[0] = pieces[0][written:]
+def _write_pieces(descriptor: int, pieces: list[bytes], size: int) -> None:
+    written = os.writev(descriptor, pieces)
+    if written < size:  # hardly ever
+        rest = memoryview(b"".join(pieces))[written:]
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
 
 
 _PIECES = 512
@@ -185,7 +183,7 @@ def _replace(path: str, write: Callable[[int], None], info: ObjectInfo) -> None:
     there, the next one uses up.
     """
     directory, name = os.path.split(path)
-    partial = os.path.join(directory, f".{name}.part")  # noqa: PTH118 - paths cost ten times as much
+    partial = f"{directory or '.'}/.{name}.part"
     descriptor, nameless = _create(partial, directory or ".")
     try:
         try:

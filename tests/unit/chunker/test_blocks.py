@@ -403,6 +403,17 @@ def test_no_block_reaches_over_its_cluster(monkeypatch):
         assert blocks_before_something_odd(data) in ([], [GOOD.data[4:]])
 
 
+def test_an_empty_block_is_not_taken_for_a_long_one(monkeypatch):
+    """Its size has two bytes; taken for one of three, it would end where GOOD begins again."""
+    monkeypatch.setattr(reading, "READ_BYTES", 16 * 2**20)
+    empty = bytes.fromhex("a3 4004 81 8100 80")
+    missing = 4 + 0x200481 - len(empty)
+    filler = b"\xa0\x01" + (missing - 9).to_bytes(7, "big") + bytes(missing - 9)
+    inside = (bytes(TIME), bytes(GOOD), empty, filler, bytes(GOOD))
+    data = segment(Element(matroska.CLUSTER, b"".join(inside)))
+    assert blocks_before_something_odd(data) == []
+
+
 def test_a_film_of_voids_is_left_to_libav():
     """A loop of ours takes much longer for each than libav's."""
     voids = [Element(matroska.VOID, b"")] * 5000

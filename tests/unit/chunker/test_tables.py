@@ -21,7 +21,7 @@ from m0_chunker.media.mp4.boxes import BoxError, box, find, full_box
 from m0_chunker.media.mp4.index import _read_steps
 from m0_chunker.media.mp4.runs import Runs
 from m0_chunker.media.mp4.template import TrackTemplate
-from m0_chunker.media.mp4.track import Steps, TrackIndex
+from m0_chunker.media.mp4.track import SampleRuns, Steps, TrackIndex
 from m0_chunker.media.mp4.verify import read_written
 from m0_chunker.media.normalise import lengths_for_start_codes, without_adts
 from m0_chunker.media.packets import Packets, batched, make_batch
@@ -74,9 +74,13 @@ def make_index(deltas: list[int], offsets: list[int] | None = None) -> TrackInde
         parts = Runs.of(offsets)
         shown = Steps(array("Q", accumulate(parts.counts, initial=0)), parts.values)
     sizes = array("I", [1] * len(deltas))
+    count = len(deltas)
+    places = SampleRuns(
+        array("Q", [0, count]), array("I", [count]), array("I", [0]), array("Q", [count]), None
+    )
     return TrackIndex(
-        1, 1000, memoryview(b""), sizes, array("Q", range(len(deltas) + 1)), [0, len(deltas)], [0],
-        [1], Steps(firsts, runs.values), array("q", list(times)[:-1]), shown, None, Fraction(0), 0,
+        1, 1000, memoryview(b""), sizes, array("Q", range(count + 1)), places,
+        Steps(firsts, runs.values), array("q", list(times)[:-1]), shown, None, Fraction(0), 0,
     )  # fmt: skip
 
 

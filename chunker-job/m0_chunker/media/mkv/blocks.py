@@ -114,7 +114,9 @@ class BlockReader:
             limit = min(limit, self._cluster_end - base)
         begins: list[int] = []
         times: list[int] = []
-        tracks, flags, payloads = blocks.tracks, blocks.flags, blocks.payloads
+        tracks: list[int] = []
+        flags: list[int] = []
+        payloads = blocks.payloads
         one, two, three = _ONE.unpack_from, _TWO.unpack_from, _THREE.unpack_from
         safe = limit - ebml.HEADER_BYTES
         while at < safe:
@@ -124,7 +126,7 @@ class BlockReader:
                 break
             if 0x4000 <= size < 0x8000:
                 begin = at + 7
-                after = at + 3 + size - 0x4000
+                after = at + size - 0x3FFD
             elif size >= 0x8000:
                 size, track, time, flag = one(data, at)
                 begin = at + 6
@@ -135,7 +137,7 @@ class BlockReader:
                 after = at + 4 + ((high - 0x20) << 16 | low)
             else:
                 break
-            if after > limit or after <= begin:
+            if not begin < after <= limit:
                 break
             begins.append(begin)
             tracks.append(track)
@@ -144,7 +146,9 @@ class BlockReader:
             payloads.append(data[begin:after])
             at = after
         self._at = at
-        blocks.begins += map(add, begins, repeat(base - _START.size))
+        blocks.tracks += bytes(tracks)
+        blocks.flags += bytes(flags)
+        blocks.places.append((base - _START_BYTES, begins))
         blocks.times += map(add, times, repeat(cluster_time))
 
     def _take_element(self, blocks: Blocks) -> int:
@@ -251,7 +255,7 @@ class BlockReader:
         if after <= begin + _START_BYTES:
             raise OddError("a block without a byte")
         track, time, flag = _START.unpack_from(self._data, begin)
-        blocks.begins.append(self._base + begin)
+        blocks.places.append((self._base, [begin]))
         blocks.tracks.append(track)
         blocks.times.append(self._time + time)
         blocks.flags.append(flag)

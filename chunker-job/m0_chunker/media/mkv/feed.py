@@ -158,7 +158,7 @@ def read_until(batches: Iterable[Blocks], position: int) -> Blocks:
     found = Blocks()
     for blocks in batches:
         found.extend(blocks)
-        if found.begins[-1] >= position:
+        if blocks.begins[-1] >= position:
             return found
     raise OddError("libav has found more blocks")
 

@@ -11,7 +11,7 @@ KEY = 0x80
 
 MAX_TIME = 2**48
 
-_LACED = 0x06
+_UNLACED = bytes(flags for flags in range(256) if not flags & 0x06)
 _MAX_NUMBER = 0x7F
 _MEDIA = frozenset({1, 2, 17})
 """Pictures, sound, text."""
@@ -25,7 +25,7 @@ class Blocks:
     """Some consecutive blocks.
 
     Attributes:
-        begins: where each one's content is in the film.
+        places: where each one's content begins: some numbers, and what is to be added to each.
         tracks: the first byte of each one's track number.
         times: in the segment's ticks.
         flags: see `KEY`.
@@ -34,7 +34,7 @@ class Blocks:
         payloads: what they hold.
     """
 
-    begins: list[int] = field(default_factory=list)
+    places: list[tuple[int, list[int]]] = field(default_factory=list)
     tracks: bytearray = field(default_factory=bytearray)
     times: list[int] = field(default_factory=list)
     flags: bytearray = field(default_factory=bytearray)
@@ -42,12 +42,17 @@ class Blocks:
     trimmed: list[int] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
 
+    @property
+    def begins(self) -> list[int]:
+        """Where each one's content is in the film; only of the first few it is ever asked."""
+        return [base + begin for base, begins in self.places for begin in begins]
+
     def extend(self, others: "Blocks") -> None:
         """Take those in that come after these."""
         known = len(self.payloads)
         self.durations |= {known + at: length for at, length in others.durations.items()}
         self.trimmed += [known + at for at in others.trimmed]
-        self.begins += others.begins
+        self.places += others.places
         self.tracks += others.tracks
         self.times += others.times
         self.flags += others.flags
@@ -62,9 +67,9 @@ class Blocks:
         Raises:
             OddError: one is not.
         """
-        if any(flag & _LACED for flag in set(self.flags)):
+        if self.flags.translate(None, _UNLACED):
             raise OddError("several packets share a block")
-        if not tracks.issuperset(self.tracks):
+        if self.tracks.translate(None, bytes(tracks)):
             raise OddError("a block of no track")
         if min(self.times) < 0:
             raise OddError("a block's time is before zero")

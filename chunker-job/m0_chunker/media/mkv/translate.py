@@ -69,14 +69,14 @@ class Translator:
             OddError: libav might make something else of these.
         """
         order: Sequence[int] = blocks.tracks.translate(self._numbers)
-        streams = [self._packets(number, blocks) for number in range(len(self._tracks))]
         sizes = list(map(len, blocks.payloads))
+        streams = [self._packets(number, blocks, sizes) for number in range(len(self._tracks))]
         if _NOBODY in order:
             wanted = list(map(_NOBODY.__ne__, order))
             order, sizes = list(compress(order, wanted)), list(compress(sizes, wanted))
         return Batch(order, sizes, streams)
 
-    def _packets(self, number: int, blocks: Blocks) -> Packets:
+    def _packets(self, number: int, blocks: Blocks, sizes: list[int]) -> Packets:
         track, chosen = self._tracks[number], blocks.tracks.translate(self._chosen[number])
         payloads = list(compress(blocks.payloads, chosen))
         pts = list(compress(blocks.times, chosen))
@@ -97,7 +97,7 @@ class Translator:
             raise OddError("a key frame is none")
         return Packets(
             payloads,
-            list(map(len, payloads)),
+            list(compress(sizes, chosen)),
             pts,
             list(map(partial(heappushpop, track.latest), pts)) if track.latest else pts[:],
             durations,

@@ -10,6 +10,7 @@ Span = tuple[int, int]
 
 _HEADER = struct.Struct(">I4s")
 _FULL_HEADER = struct.Struct(">I4sI")
+_TABLE_HEADER = struct.Struct(">I4sII")
 
 
 class BoxError(ValueError):
@@ -40,37 +41,49 @@ def full_box(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
     return _FULL_HEADER.pack(len(content) + 12, kind, version << 24 | flags) + content
 
 
+def table(kind: bytes, count: int, entries: bytes, version: int = 0) -> bytes:
+    """A box that holds so many entries of one kind."""
+    return _TABLE_HEADER.pack(len(entries) + 16, kind, version << 24, count) + entries
+
+
 def children(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """(kind, content) of the boxes that `data` consists of.
 
     Raises:
         BoxError: a box is longer than what it is in.
     """
-    start, end = 0, len(data)
-    while start + 8 <= end:
-        size, kind = _HEADER.unpack_from(data, start)
-        header = 8
-        if size == 1 and start + 16 <= end:
-            (size,) = struct.unpack_from(">Q", data, start + 8)
-            header = 16
-        elif size == 0:
-            size = end - start
-        if size < header or start + size > end:
-            raise BoxError(f"box {kind!r} at {start} has a bad size")
-        yield kind, data[start + header : start + size]
-        start += size
+    at, end = 0, len(data)
+    while at + 8 <= end:
+        kind, begin, at = _read_box(data, at, end)
+        yield kind, data[begin:at]
+
+
+def _read_box(data: memoryview, at: int, end: int) -> tuple[bytes, int, int]:
+    """(kind, where its content begins, where it ends) of the box at `at`, which is in `end`."""
+    size, kind = _HEADER.unpack_from(data, at)
+    begin = at + 8
+    if size == 1 and at + 16 <= end:
+        (size,) = struct.unpack_from(">Q", data, begin)
+        begin = at + 16
+    elif size == 0:
+        size = end - at
+    after = at + size
+    if not begin <= after <= end:
+        raise BoxError(f"box {kind!r} at {at} has a bad size")
+    return kind, begin, after
 
 
 def find(data: memoryview, *path: bytes) -> memoryview | None:
     """The content of the first box at `path`, or None."""
+    begin, end = 0, len(data)
     for name in path:
-        for kind, content in children(data):
-            if kind == name:
-                data = content
-                break
-        else:
-            return None
-    return data
+        kind, after = b"", begin
+        while kind != name:
+            if after + 8 > end:
+                return None
+            kind, begin, after = _read_box(data, after, end)
+        end = after
+    return data[begin:end]
 
 
 def first_of_each(data: memoryview) -> dict[bytes, memoryview]:

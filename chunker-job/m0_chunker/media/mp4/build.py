@@ -4,11 +4,11 @@ import struct
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress, repeat
+from itertools import compress, count, islice, repeat
 from math import ceil
 from operator import add, ne, or_
 
-from m0_chunker.media.mp4.boxes import box, full_box
+from m0_chunker.media.mp4.boxes import box, full_box, table
 from m0_chunker.media.mp4.runs import Runs, big_endian
 from m0_chunker.media.mp4.template import TrackTemplate, build_edits, build_trak
 
@@ -16,7 +16,12 @@ MOVIE_SCALE = 90_000
 """Ticks a second of edit lists and durations: 11 µs of rounding at most."""
 
 _FILE_TYPE = box(b"ftyp", b"isom", struct.pack(">I", 512), b"isomiso2avc1mp41")
-_UNITY = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
+_MOVIE, _NEXT = struct.Struct(">QQIQ"), struct.Struct(">I")
+_ORDINARY = (
+    struct.pack(">IH10x", 0x10000, 0x100)  # speed and volume
+    + struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)  # neither turned nor moved
+    + bytes(24)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class ChunkTrack:
         timescale: ticks a second.
         sizes: of its samples, bytes; or (size, count) of equal ones.
         deltas: the decoding time steps, ticks.
+        duration: their sum.
         offsets: from decoding to presentation, ticks, or None where all are 0.
         sync: numbers of the key frames from 0, or None where all are.
         run_counts: samples in each run of consecutive ones.
@@ -42,6 +48,7 @@ class ChunkTrack:
     timescale: int
     sizes: "array[int] | tuple[int, int]"
     deltas: Runs
+    duration: int
     offsets: Runs | None
     sync: "array[int] | None"
     run_counts: Sequence[int]
@@ -67,11 +74,9 @@ def build_head(tracks: Sequence[ChunkTrack], payload_bytes: int) -> bytes:
         b"mvhd",
         1,
         0,
-        struct.pack(">QQIQ", 0, 0, MOVIE_SCALE, duration),
-        struct.pack(">IH10x", 0x10000, 0x100),
-        _UNITY,
-        bytes(24),
-        struct.pack(">I", len(tracks) + 1),
+        _MOVIE.pack(0, 0, MOVIE_SCALE, duration),
+        _ORDINARY,
+        _NEXT.pack(len(tracks) + 1),
     )
     length = 8 + len(header) + sum(map(len, traks))
     base = len(_FILE_TYPE) + length + len(data_header)
@@ -86,24 +91,18 @@ def _ticks(seconds: float) -> int:
 
 def _build_trak(track: ChunkTrack, number: int, *, wide: bool) -> bytearray:
     """A `trak`, but for the places of its runs."""
-    count = len(track.run_places)
-    places = full_box(
-        b"co64" if wide else b"stco",
-        0,
-        0,
-        struct.pack(">I", count),
-        bytes(count * (8 if wide else 4)),
-    )
+    runs = len(track.run_places)
+    places = table(b"co64" if wide else b"stco", runs, bytes(runs * (8 if wide else 4)))
     edits = build_edits(track.begin, track.hidden, track.span, track.timescale, MOVIE_SCALE)
     return bytearray(
         build_trak(
             track.template,
             number,
             timescale=track.timescale,
-            media_ticks=track.deltas.total,
+            media_ticks=track.duration,
             edits=edits,
             duration=_ticks(track.span),
-            table=_build_table(track) + places,
+            tables=_build_tables(track) + places,
         )
     )
 
@@ -119,32 +118,32 @@ def _put_places(trak: bytearray, track: ChunkTrack, base: int, *, wide: bool) ->
     trak[end - len(offsets) : end] = offsets
 
 
-def _build_table(track: ChunkTrack) -> bytes:
+def _build_tables(track: ChunkTrack) -> bytes:
     """The `stbl`'s boxes but for `stsd` and the offsets."""
     parts = [track.deltas.to_box(b"stts")]
     if track.offsets is not None:
         parts.append(track.offsets.to_box(b"ctts"))
     if track.sync is not None:
         numbers = array("I", map(add, track.sync, repeat(1)))
-        parts.append(full_box(b"stss", 0, 0, struct.pack(">I", len(numbers)), big_endian(numbers)))
+        parts.append(table(b"stss", len(numbers), big_endian(numbers)))
     parts.append(_runs(track.run_counts, track.run_descriptions))
     if isinstance(track.sizes, tuple):
         parts.append(full_box(b"stsz", 0, 0, struct.pack(">II", *track.sizes)))
     else:
-        count = struct.pack(">II", 0, len(track.sizes))
-        parts.append(full_box(b"stsz", 0, 0, count, big_endian(track.sizes)))
+        own = struct.pack(">II", 0, len(track.sizes))
+        parts.append(full_box(b"stsz", 0, 0, own, big_endian(track.sizes)))
     return b"".join(parts)
 
 
 def _runs(counts: Sequence[int], descriptions: Sequence[int] | None) -> bytes:
     """The `stsc`: only where a run differs from the one before is an entry."""
-    descriptions = descriptions or [1] * len(counts)
-    changes = map(ne, counts[1:], counts)
-    if descriptions.count(descriptions[0]) != len(descriptions):
-        changes = map(or_, changes, map(ne, descriptions[1:], descriptions))
-    starts = [0, *compress(range(1, len(counts)), changes)]
-    table = [0] * (3 * len(starts))
-    table[0::3] = map(add, starts, repeat(1))
-    table[1::3] = map(counts.__getitem__, starts)
-    table[2::3] = map(descriptions.__getitem__, starts)
-    return full_box(b"stsc", 0, 0, struct.pack(f">I{len(table)}I", len(starts), *table))
+    changes = map(ne, islice(counts, 1, None), counts)
+    if descriptions:
+        changes = map(or_, changes, map(ne, islice(descriptions, 1, None), descriptions))
+    starts = [0, *compress(count(1), changes)]
+    entries = [1] * (3 * len(starts))
+    entries[0::3] = map(add, starts, repeat(1))
+    entries[1::3] = map(counts.__getitem__, starts)
+    if descriptions:
+        entries[2::3] = map(descriptions.__getitem__, starts)
+    return table(b"stsc", len(starts), struct.pack(f">{len(entries)}I", *entries))

@@ -8,10 +8,10 @@ general path, which reads the packets, takes it then.
 import struct
 import sys
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import accumulate, chain, repeat
+from itertools import accumulate, chain, islice, repeat
 from operator import add, ge, gt, sub
 
 from m0_chunker.media.mp4.boxes import (
@@ -24,7 +24,7 @@ from m0_chunker.media.mp4.boxes import (
     read_exactly,
 )
 from m0_chunker.media.mp4.boxes import top_level as read_top_level
-from m0_chunker.media.mp4.track import REORDER, Steps, TrackIndex
+from m0_chunker.media.mp4.track import REORDER, SampleRuns, Steps, TrackIndex
 
 MAX_MOOV_BYTES = 128 * 2**20
 """An index of a day of film, finely interleaved, has half of that."""
@@ -124,17 +124,13 @@ def _read_track(trak: memoryview, track_id: int, movie_scale: int, size_bytes: i
     if composition is not None and _count(composition):
         offsets = _read_steps(composition, len(sizes), "i")
     sync = table.get(b"stss")
-    firsts, places, descriptions = _read_runs(table, len(sizes))
-    _check_places(firsts, places, ends, size_bytes)
     track = TrackIndex(
         track_id,
         timescale,
         trak,
         sizes,
         ends,
-        firsts,
-        places,
-        descriptions,
+        _read_runs(table, ends, size_bytes),
         deltas,
         delta_times[:-1],
         offsets,
@@ -192,32 +188,50 @@ def _read_sync(data: memoryview, samples: int) -> "array[int]":
 
 
 def _read_runs(
-    table: Mapping[bytes, memoryview], samples: int
-) -> tuple[Sequence[int], Sequence[int], Sequence[int]]:
-    """(first samples and the number of all, offsets, descriptions) of the `stsc`'s runs."""
+    table: Mapping[bytes, memoryview], ends: "array[int]", size_bytes: int
+) -> SampleRuns:
+    """Where the samples are.
+
+    Args:
+        table: the boxes of a `stbl`.
+        ends: bytes of all samples before each, and of all.
+        size_bytes: of the film.
+    """
     small = table.get(b"stco")
     wide = small if small is not None else table[b"co64"]
     offsets = _numbers("Q" if small is None else "I", wide, 8, _count(wide))
     data = table[b"stsc"]
     entries = _numbers("I", data, 8, 3 * _count(data))
-    each, described = _spread(entries, len(offsets))
-    counts, descriptions = array("I", each), array("I", described)
+    steps = _run_steps(entries, len(offsets))
+    counts = array("I", _spread(entries[1::3], steps))
     firsts = array("Q", accumulate(counts, initial=0))
-    if firsts[-1] != samples or 0 in counts:
-        raise BoxError(f"its runs have {firsts[-1]} samples of {samples}")
-    return firsts, offsets, descriptions
+    if firsts[-1] != len(ends) - 1 or 0 in counts:
+        raise BoxError(f"its runs have {firsts[-1]} samples of {len(ends) - 1}")
+    bounds = list(map(ends.__getitem__, firsts))
+    lengths = array("Q", map(sub, islice(bounds, 1, None), bounds))
+    if any(map(gt, map(add, offsets, lengths), islice(offsets, 1, None))):
+        raise UnsuitableIndexError("its samples are out of order or over each other")
+    if offsets[-1] + lengths[-1] > size_bytes:
+        raise UnsuitableIndexError("it is cut off")
+    described = entries[2::3]
+    one = described.count(1) == len(described)
+    descriptions = None if one else array("I", _spread(described, steps))
+    return SampleRuns(firsts, counts, offsets, lengths, descriptions)
 
 
-def _spread(entries: Sequence[int], runs: int) -> tuple[Iterator[int], Iterator[int]]:
-    """How many samples each run has, and which description it uses, from a `stsc`'s entries."""
+def _run_steps(entries: Sequence[int], runs: int) -> Sequence[int]:
+    """How many runs each of a `stsc`'s entries stands for."""
     starts = [*entries[0::3], runs + 1]
-    if not runs or starts[0] != 1 or any(map(ge, starts, starts[1:])):
+    if not runs or starts[0] != 1 or any(map(ge, starts, islice(starts, 1, None))):
         raise BoxError("its runs are out of order")
-    lengths = list(map(sub, starts[1:], starts))
-    return (
-        chain.from_iterable(map(repeat, entries[1::3], lengths)),
-        chain.from_iterable(map(repeat, entries[2::3], lengths)),
-    )
+    return list(map(sub, islice(starts, 1, None), starts))
+
+
+def _spread(values: Sequence[int], steps: Sequence[int]) -> Iterable[int]:
+    """Each value as often as its step says."""
+    if steps.count(1) == len(steps):
+        return values
+    return chain.from_iterable(map(repeat, values, steps))
 
 
 def read_places(content: memoryview) -> tuple[Sequence[int], list[int], int]:
@@ -237,27 +251,18 @@ def read_places(content: memoryview) -> tuple[Sequence[int], list[int], int]:
     wide = small if small is not None else table[b"co64"]
     # Tuples: what is looked at again and again is made into numbers once.
     places = struct.unpack_from(f">{_count(wide)}{'Q' if small is None else 'I'}", wide, 8)
-    counts = list(_spread(struct.unpack_from(f">{3 * _count(runs)}I", runs, 8), len(places))[0])
-    firsts = list(accumulate(counts, initial=0))
-    if firsts[-1] != samples or 0 in counts:
-        raise BoxError(f"its runs have {firsts[-1]} samples of {samples}")
+    entries = struct.unpack_from(f">{3 * _count(runs)}I", runs, 8)
+    counts = list(_spread(entries[1::3], _run_steps(entries, len(places))))
+    if sum(counts) != samples or 0 in counts:
+        raise BoxError(f"its runs have {sum(counts)} samples of {samples}")
     if each:
-        bounds = [first * each for first in firsts]
-    else:
-        ends = list(accumulate(struct.unpack_from(f">{samples}I", data, 12), initial=0))
-        bounds = list(map(ends.__getitem__, firsts))
-    return places, list(map(sub, bounds[1:], bounds)), samples
-
-
-def _check_places(
-    firsts: Sequence[int], places: Sequence[int], ends: "array[int]", size_bytes: int
-) -> None:
-    bounds = list(map(ends.__getitem__, firsts))
-    run_ends = list(map(add, places, map(sub, bounds[1:], bounds)))
-    if max(run_ends) > size_bytes:
-        raise UnsuitableIndexError("it is cut off")
-    if any(map(gt, run_ends, places[1:])):
-        raise UnsuitableIndexError("its samples are out of order or over each other")
+        return places, [count * each for count in counts], samples
+    sizes = struct.unpack_from(f">{samples}I", data, 12)
+    if len(counts) == samples:  # one each
+        return places, list(sizes), samples
+    ends = list(accumulate(sizes, initial=0))
+    bounds = list(map(ends.__getitem__, accumulate(counts, initial=0)))
+    return places, list(map(sub, islice(bounds, 1, None), bounds)), samples
 
 
 def _edited(track: TrackIndex, movie_scale: int) -> TrackIndex:

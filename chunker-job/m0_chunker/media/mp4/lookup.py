@@ -1,8 +1,8 @@
 """Key frames by their time, and where stretches of samples are in the file."""
 
-from bisect import bisect_left
-from operator import ge, sub
-from typing import TYPE_CHECKING
+from bisect import bisect_left, bisect_right
+from operator import ge
+from typing import TYPE_CHECKING, NamedTuple
 
 from m0_chunker.media.mp4.index import UnsuitableIndexError
 from m0_chunker.media.mp4.track import TrackIndex
@@ -32,19 +32,28 @@ class KeyFrames:
         return self._samples[at] if at < len(self._times) else None
 
 
-def runs_between(
-    track: TrackIndex, first: int, after: int
-) -> tuple[list[int], list[int], list[int], list[int]]:
-    """(sample counts, offsets, lengths, descriptions) of the runs of samples `first` to `after`."""
-    low = bisect_left(track.run_firsts, first + 1) - 1
-    high = bisect_left(track.run_firsts, after)
-    firsts = [first, *track.run_firsts[low + 1 : high], after]
-    bounds = list(map(track.ends.__getitem__, firsts))
-    offsets = list(track.run_offsets[low:high])
-    offsets[0] += track.ends[first] - track.ends[track.run_firsts[low]]
-    return (
-        list(map(sub, firsts[1:], firsts)),
-        offsets,
-        list(map(sub, bounds[1:], bounds)),
-        list(track.run_descriptions[low:high]),
-    )
+class Stretch(NamedTuple):
+    """The runs of some consecutive samples; see `SampleRuns`."""
+
+    counts: list[int]
+    offsets: list[int]
+    lengths: list[int]
+    descriptions: "Sequence[int] | None"
+
+
+def runs_between(track: TrackIndex, first: int, after: int) -> Stretch:
+    """The runs of samples `first` to `after`; of the outer ones what is in between."""
+    runs, ends = track.runs, track.ends
+    low = bisect_right(runs.firsts, first) - 1
+    high = bisect_left(runs.firsts, after)
+    counts = runs.counts[low:high].tolist()
+    offsets = runs.offsets[low:high].tolist()
+    lengths = runs.lengths[low:high].tolist()
+    begin, end = runs.firsts[low], runs.firsts[high]
+    counts[0] -= first - begin
+    counts[-1] -= end - after
+    offsets[0] += ends[first] - ends[begin]
+    lengths[0] -= ends[first] - ends[begin]
+    lengths[-1] -= ends[end] - ends[after]
+    descriptions = runs.descriptions and runs.descriptions[low:high]
+    return Stretch(counts, offsets, lengths, descriptions)

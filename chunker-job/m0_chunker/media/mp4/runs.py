@@ -4,11 +4,11 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import chain, compress, repeat
+from itertools import chain, compress, count, islice, repeat
 from operator import mul, ne, sub
 from typing import NamedTuple
 
-from m0_chunker.media.mp4.boxes import full_box
+from m0_chunker.media.mp4.boxes import table
 
 
 class Runs(NamedTuple):
@@ -25,7 +25,7 @@ class Runs(NamedTuple):
     @classmethod
     def of(cls, values: Sequence[int]) -> "Runs":
         """The runs of at least one value."""
-        starts = [0, *compress(range(1, len(values)), map(ne, values[1:], values))]
+        starts = [0, *compress(count(1), map(ne, islice(values, 1, None), values))]
         counts = list(map(sub, [*starts[1:], len(values)], starts))
         return cls(counts, list(map(values.__getitem__, starts)))
 
@@ -44,14 +44,11 @@ class Runs(NamedTuple):
 
     def to_box(self, kind: bytes) -> bytes:
         """A `stts` or `ctts`; version 1, which has signs, only where there are any."""
-        signed = min(self.values) < 0
-        values = array("i" if signed else "I", self.values)
-        table = array("I", bytes(8 * len(self.counts)))
-        table[0::2] = array("I", self.counts)
-        table[1::2] = array("I", values.tobytes())
-        return full_box(
-            kind, int(signed), 0, struct.pack(">I", len(self.counts)), big_endian(table)
-        )
+        signed, count = min(self.values) < 0, len(self.counts)
+        entries = [0] * (2 * count)
+        entries[0::2], entries[1::2] = self.counts, self.values
+        packed = struct.pack(f">{2 * count}{'i' if signed else 'I'}", *entries)
+        return table(kind, count, packed, int(signed))
 
 
 def big_endian(values: "array[int]") -> bytes:

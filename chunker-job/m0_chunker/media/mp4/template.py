@@ -14,7 +14,7 @@ import av
 from m0_contract.errors import ErrorCode
 
 from m0_chunker.errors import ChunkerError
-from m0_chunker.media.mp4.boxes import BoxError, box, children, find, full_box, need
+from m0_chunker.media.mp4.boxes import BoxError, box, children, find, full_box, need, table
 
 ENCRYPTED = frozenset({b"encv", b"enca", b"drmi", b"drms"})
 
@@ -136,7 +136,7 @@ def build_trak(
     media_ticks: int,
     edits: bytes,
     duration: int,
-    table: bytes,
+    tables: bytes,
 ) -> bytes:
     """The `trak` box of a chunk.
 
@@ -147,25 +147,20 @@ def build_trak(
         media_ticks: length of the media.
         edits: the `elst` box.
         duration: of the track, in the movie's ticks.
-        table: the `stbl`'s content but for the `stsd`.
+        tables: the `stbl`'s content but for the `stsd`.
     """
-    header = full_box(
-        b"tkhd", 1, 3, struct.pack(">QQIIQ", 0, 0, number, 0, duration), template.look
-    )
+    header = full_box(b"tkhd", 1, 3, _TRACK.pack(0, 0, number, 0, duration), template.look)
     media_header = full_box(
-        b"mdhd",
-        1,
-        0,
-        struct.pack(">QQIQ", 0, 0, timescale, media_ticks),
-        template.language,
-        b"\0\0",
+        b"mdhd", 1, 0, _MEDIA.pack(0, 0, timescale, media_ticks, template.language)
     )
     information = box(
-        b"minf", template.media_header, _HERE, box(b"stbl", template.descriptions, table)
+        b"minf", template.media_header, _HERE, box(b"stbl", template.descriptions, tables)
     )
     media = box(b"mdia", media_header, template.handler, information)
     return box(b"trak", header, box(b"edts", edits), media, template.user_data)
 
+
+_TRACK, _MEDIA, _EDIT = struct.Struct(">QQIIQ"), struct.Struct(">QQIQ2sxx"), struct.Struct(">QqI")
 
 _HERE = box(b"dinf", full_box(b"dref", 0, 0, struct.pack(">I", 1), full_box(b"url ", 0, 1)))
 """The media data is in this file."""
@@ -186,12 +181,7 @@ def build_edits(begin: float, hidden: int, span: float, timescale: int, movie_sc
     first = max(begin, hidden)
     delay = round((first - begin) / timescale * movie_scale)
     played = max(ceil(span * movie_scale) - delay, 1)
-    entries = [(delay, -1)] if delay else []
-    entries.append((played, round(first)))
-    return full_box(
-        b"elst",
-        1,
-        0,
-        struct.pack(">I", len(entries)),
-        *(struct.pack(">QqI", duration, time, 0x10000) for duration, time in entries),
-    )
+    shown = _EDIT.pack(played, round(first), 0x10000)
+    if not delay:
+        return table(b"elst", 1, shown, 1)
+    return table(b"elst", 2, _EDIT.pack(delay, -1, 0x10000) + shown, 1)

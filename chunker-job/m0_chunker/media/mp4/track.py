@@ -38,6 +38,25 @@ class Steps:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleRuns:
+    """Runs of consecutive samples, in the order of the file, none over another.
+
+    Attributes:
+        firsts: the sample that each begins with; one more entry, the number of samples.
+        counts: samples in each.
+        offsets: where each is in the file.
+        lengths: of each, bytes.
+        descriptions: which sample description each uses, from 1; None: the first.
+    """
+
+    firsts: "array[int]"
+    counts: "array[int]"
+    offsets: "array[int]"
+    lengths: "array[int]"
+    descriptions: "array[int] | None"
+
+
+@dataclass(frozen=True, slots=True)
 class TrackIndex:
     """One track's samples.
 
@@ -47,9 +66,7 @@ class TrackIndex:
         trak: the whole box's content.
         sizes: of each sample, bytes.
         ends: bytes of all samples before; one more entry, their sum.
-        run_firsts: the sample that each run of consecutive samples begins with; one more entry.
-        run_offsets: where each run is in the file.
-        run_descriptions: which sample description each run uses, from 1.
+        runs: where they are.
         deltas: decoding time steps.
         delta_times: the decoding time at which each of the `deltas`' runs begins, ticks.
         offsets: presentation minus decoding time, or None where all are 0.
@@ -63,9 +80,7 @@ class TrackIndex:
     trak: memoryview
     sizes: "array[int]"
     ends: "array[int]"
-    run_firsts: Sequence[int]
-    run_offsets: Sequence[int]
-    run_descriptions: Sequence[int]
+    runs: SampleRuns
     deltas: Steps
     delta_times: Sequence[int]
     offsets: Steps | None

@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from itertools import islice
 from operator import add, ge
 
 from m0_chunker.media.mp4.boxes import BoxError, children, need
@@ -43,7 +44,7 @@ def read_written(head: bytes, payload_bytes: int) -> list[Written]:
             places, sizes, samples = read_places(need(trak, b"mdia", b"minf", b"stbl"))
         except struct.error as error:
             raise BoxError("a table is cut off") from error
-        if any(map(ge, places, places[1:])):
+        if any(map(ge, places, islice(places, 1, None))):
             raise BoxError("a track's samples are out of order")
         starts += places
         lengths += sizes

@@ -14,6 +14,9 @@ Normalise = Callable[[Any], bytes]
 _NAL_CODECS = frozenset({"h264", "hevc", "libx264", "libx265", "vvc"})
 
 
+_length = struct.Struct(">I").pack
+
+
 def choose_normalise(stream: Any) -> Normalise | None:
     """How payloads of `stream` must be changed; None: they go in as they are."""
     name, extra = stream.codec_context.name, stream.codec_context.extradata
@@ -26,12 +29,11 @@ def choose_normalise(stream: Any) -> Normalise | None:
 
 def lengths_for_start_codes(packet: Any) -> bytes:
     """Annex B → a 4-byte length before each NAL unit."""
-    pieces = []
+    pieces: list[bytes] = []
     for unit in bytes(packet).split(b"\0\0\1"):
         unit = unit.rstrip(b"\0")  # noqa: PLW2901 - no NAL unit ends with a zero
         if unit:
-            pieces.append(struct.pack(">I", len(unit)))
-            pieces.append(unit)
+            pieces += (_length(len(unit)), unit)
     return b"".join(pieces)
 
 

@@ -314,9 +314,11 @@ class _Times(NamedTuple):
 
 
 def _to_runs(samples: _Samples, shape: StreamShape) -> _Times:
-    dts, pts, last, factor = samples.dts, samples.pts, samples.last_duration, shape.factor
+    dts: Sequence[int] = samples.dts
+    pts: Sequence[int] = samples.pts
+    last, factor = samples.last_duration, shape.factor
     if not factor or last < 1:  # else only what is left of the times need be converted
-        dts, pts, (last,) = (array("q", shape.rescale(times)) for times in (dts, pts, [last]))
+        dts, pts, (last,) = map(shape.rescale, (dts, pts, [last]))
         factor = 1
     last = max(last, 1)
     deltas = Runs.of([*map(sub, islice(dts, 1, None), dts), last])

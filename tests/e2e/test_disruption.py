@@ -83,9 +83,13 @@ def test_the_gateway_may_look_at_videos_and_the_chunker_may_do_nothing(stack: De
     named = [a["metadata"]["name"] for a in accounts]
     weak = [name for name in named if "gateway" in name or "chunker" in name]
     assert len(weak) == 2, named
-    looking = {("list", "videochunkjobs"), ("watch", "videochunkjobs"), ("patch", "videochunkjobs")}
+    looking = {
+        ("list", "videochunkjobs"), ("watch", "videochunkjobs"), ("patch", "videochunkjobs"),
+        # gateway.logs.enabled is on here.
+        ("list", "pods"), ("get", "pods/log"),
+    }  # fmt: skip
     refused = {
-        ("list", "pods"), ("get", "secrets"), ("delete", "videochunkjobs"),
+        ("delete", "pods"), ("get", "secrets"), ("delete", "videochunkjobs"),
         ("create", "videochunkjobs"), ("patch", "videochunkjobs/status"), ("list", "jobs"),
     }  # fmt: skip
     for name in weak:

@@ -96,6 +96,14 @@ class Resumption:
     certificate: str = ""
 
 
+_NOT_LATE = Fraction(0)
+
+
+def late(start: Fraction, nominal: Fraction) -> Fraction:
+    """By how much a chunk begins after the time that it was to begin at, seconds."""
+    return start - nominal if start > nominal else _NOT_LATE
+
+
 def plan_cuts(plan: CutPlan, key_frames: list[Fraction], end: Fraction) -> list[Fraction]:
     """All boundaries of a film whose key frames and end are known, start and end included.
 

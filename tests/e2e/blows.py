@@ -5,6 +5,7 @@ import subprocess
 from typing import Any
 
 from devstack import ROOT, DevStack, wait_for
+from own import NODE
 
 
 def pods(stack: DevStack, process_id: int | str) -> list[dict[str, Any]]:
@@ -40,8 +41,7 @@ def kill(stack: DevStack, pod: str) -> None:
 
 def signal_container(stack: DevStack, pod: str, container: str, signal: str) -> None:
     """From the node, since a container's first process may ignore it from within."""
-    name = "m0-dev-control-plane"
-    ctr = [str(ROOT / ".m0/bin/docker"), "exec", name, "ctr", "--namespace=k8s.io"]
+    ctr = [str(ROOT / ".m0/bin/docker"), "exec", NODE, "ctr", "--namespace=k8s.io"]
     uid = json.loads(stack.kubectl("get", "pod", pod, "-o", "json"))["metadata"]["uid"]
     labels = 'labels."io.kubernetes.pod.uid"', 'labels."io.kubernetes.container.name"'
     chosen = f"{labels[0]}=={uid},{labels[1]}=={container}"

@@ -43,6 +43,16 @@ def queue(door: Door, request: dict[str, Any]) -> int:
     return number
 
 
+@pytest.fixture
+def running(door: Door, new_id: NewId, request_for: Request, long_source: tuple[str, int]) -> int:
+    """A video that is at work, and will be for a while."""
+    pieces = {"cloud_stream_path": long_source[0], "video_preprocessing": {"chunk_duration": 1}}
+    number = queue(door, request_for(new_id(), **pieces))
+    path = f"/api/v1/jobs/{number}"
+    wait_for("it to run", lambda: door.ask("GET", path).json["phase"] == "Running")
+    return number
+
+
 def final(door: Door, number: int, phase: str) -> dict[str, Any]:
     """Follow it to its end, which is this one; the last view."""
     events = list(door.follow(number))
@@ -103,27 +113,22 @@ def test_a_list_in_pages_is_the_whole_list(door: Door, new_id: NewId, request_fo
     assert found == wanted
 
 
-def test_stopped_it_stays_to_be_seen_and_its_letter_runs_it_again(
-    door: Door, new_id: NewId, request_for: Request, long_source: tuple[str, int]
-) -> None:
-    pieces = {"cloud_stream_path": long_source[0], "video_preprocessing": {"chunk_duration": 1}}
-    number = queue(door, request_for(new_id(), **pieces))
-    path = f"/api/v1/jobs/{number}"
-    wait_for("it to run", lambda: door.ask("GET", path).json["phase"] == "Running")
+def test_stopped_it_stays_to_be_seen_and_its_letter_runs_it_again(door: Door, running: int) -> None:
+    path = f"/api/v1/jobs/{running}"
     for _ in range(2):
         answer = door.ask("DELETE", path)
         assert (answer.status, answer.json["status"]) == (202, "STOPPING"), answer
-    view = final(door, number, "Stopped")
+    view = final(door, running, "Stopped")
     assert view["failure"]["code"] == "STOPPED"
     assert view["failure"]["remedy"]
     assert door.ask("DELETE", path).json["status"] == "STOPPED"
 
-    (letter,) = door.ask("GET", f"/api/v1/dead-letters?process_id={number}").json["items"]
+    (letter,) = door.ask("GET", f"/api/v1/dead-letters?process_id={running}").json["items"]
     assert letter["code"] == "STOPPED"
     answer = door.ask("POST", f"/api/v1/dead-letters/{letter['id']}/replay")
     assert (answer.status, answer.json["status"]) == (200, "QUEUED")
     wait_for("the replay", lambda: replaced(door, view))
-    assert final(door, number, "Succeeded")["lineage"] == [letter["id"]]
+    assert final(door, running, "Succeeded")["lineage"] == [letter["id"]]
     assert door.ask("GET", f"/api/v1/dead-letters/{letter['id']}").status == 404
 
 
@@ -157,18 +162,13 @@ def test_its_log_is_followed_from_before_its_pod_to_its_end(
     assert door.text(f"/api/v1/jobs/{number}/logs?tail=1").splitlines() == [head, lines[-1]]
 
 
-def test_held_back_its_pod_goes_and_it_goes_on_from_there(
-    door: Door, new_id: NewId, request_for: Request, long_source: tuple[str, int]
-) -> None:
-    pieces = {"cloud_stream_path": long_source[0], "video_preprocessing": {"chunk_duration": 1}}
-    number = queue(door, request_for(new_id(), **pieces))
-    path = f"/api/v1/jobs/{number}"
-    wait_for("it to run", lambda: door.ask("GET", path).json["phase"] == "Running")
+def test_held_back_its_pod_goes_and_it_goes_on_from_there(door: Door, running: int) -> None:
+    path = f"/api/v1/jobs/{running}"
     assert door.ask("PATCH", path, {"suspend": True}).json["suspended"] is True
     wait_for("its pod to go", lambda: door.ask("GET", f"{path}/logs").status == 404)
     assert door.ask("PATCH", path, {"suspend": False}).json["suspended"] is False
     assert door.ask("PATCH", path, {"suspend": "no"}).json["errors"][0]["field"] == "suspend"
-    view = final(door, number, "Succeeded")
+    view = final(door, running, "Succeeded")
     assert view["certificate"]["packets_in"] == view["certificate"]["packets_out"] > 0
     assert door.ask("PATCH", path, {"suspend": True}).json["code"] == "ENDED"
 

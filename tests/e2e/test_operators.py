@@ -14,7 +14,7 @@ from devstack import ROOT, Message, wait_for
 from m0_contract.resource import KIND
 from m0_operator.adapters.cluster import KubernetesCluster
 from m0_operator.services.resync import LISTENING_S
-from own import Operator, OwnStack, own_stack
+from own import NODE, Operator, OwnStack, own_stack
 
 Request = Callable[..., dict[str, Any]]
 NewId = Callable[[], int]
@@ -188,7 +188,7 @@ def test_memory_ends_at_the_cap(own: OwnStack, send: Send) -> None:
 def in_node(*command: str) -> None:
     """Run something in the cluster's one node."""
     docker = ROOT / ".m0/bin/docker"
-    subprocess.run([docker, "exec", "m0-dev-control-plane", *command], check=True, timeout=60)
+    subprocess.run([docker, "exec", NODE, *command], check=True, timeout=60)
 
 
 def test_a_video_on_a_node_that_is_gone_is_started_elsewhere(

@@ -28,11 +28,9 @@ from m0_chunker.media.seal import Head, make_head, seal
 from m0_chunker.media.source import Film
 from m0_chunker.media.splitter import OUTLAST
 from m0_chunker.media.spool import Spool, Spooling
-from m0_chunker.plan import CutPlan, Resumption
+from m0_chunker.plan import CutPlan, Resumption, late
 
 _READ_BYTES = 2**20
-
-_NONE = Fraction(0)
 
 Span = tuple[int, int]
 """(offset in the film, length), bytes."""
@@ -73,9 +71,9 @@ class Draft:
     """
 
     part: Slice
-    spans: "list[Span]"
+    spans: list[Span]
     head: Head
-    facts: "partial[ChunkFacts]"
+    facts: partial[ChunkFacts]
 
 
 GROUP_SAMPLES = 2000
@@ -83,16 +81,17 @@ GROUP_SAMPLES = 2000
 at once finds itself in the processor's caches, where moving a chunk's bytes leaves nothing."""
 
 
-def grouped(slices: Sequence[Slice]) -> "Iterator[list[Slice]]":
+def grouped(slices: Sequence[Slice]) -> Iterator[list[Slice]]:
     """Consecutive ones that are drafted together."""
     group: list[Slice] = []
     samples = 0
     for part in slices:
-        samples += sum(after - first for first, after in part.parts)
-        if group and samples > GROUP_SAMPLES:
+        own = sum(after - first for first, after in part.parts)
+        if group and samples + own > GROUP_SAMPLES:
             yield group
-            group, samples = [], sum(after - first for first, after in part.parts)
+            group, samples = [], 0
         group.append(part)
+        samples += own
     if group:
         yield group
 
@@ -168,7 +167,7 @@ class Slicer:
                     end, until = self._reach(following)
                 repeated = [b - a for a, b in zip(next_parts, until, strict=True)]
             spans = tuple(zip(parts, until, strict=True))
-            shift = start - nominal if start > nominal else _NONE
+            shift = late(start, nominal)
             slices.append(Slice(at + 1, start, end, following, shift, spans, tuple(repeated)))
         return slices
 
@@ -294,7 +293,7 @@ class Slicer:
 
     def _state_facts(
         self, part: Slice, used: Sequence[int], head: Head, leading: int
-    ) -> "partial[ChunkFacts]":
+    ) -> partial[ChunkFacts]:
         written = [0] * len(part.parts)
         for number, track in zip(used, head.tracks, strict=True):
             expected = self._tracks[number].ends

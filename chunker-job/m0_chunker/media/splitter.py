@@ -27,9 +27,7 @@ from m0_chunker.media.router import SKEW_S, Router
 from m0_chunker.media.shape import shape_of, usual_duration
 from m0_chunker.media.spool import Spooling
 from m0_chunker.media.writer import BATCH_BYTES, ChunkWriter
-from m0_chunker.plan import CutPlan, Resumption
-
-_NONE = Fraction(0)
+from m0_chunker.plan import CutPlan, Resumption, late
 
 OUTLAST = Fraction(1)
 """Sound that goes on this much longer than the pictures moves the film's end, seconds."""
@@ -227,7 +225,7 @@ class Splitter:
 
     def _open_writer(self, start: Fraction, nominal: Fraction) -> None:
         self._chunk_id += 1
-        shift = start - nominal if start > nominal else _NONE
+        shift = late(start, nominal)
         self._open.append(
             ChunkWriter(
                 self._chunk_id,

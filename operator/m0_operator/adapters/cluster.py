@@ -83,14 +83,16 @@ class KubernetesCluster:
 
     async def list_versions(self, kind: str) -> list[tuple[str, str]]:
         """(name, resourceVersion) of every VideoChunkJob, or of every Job of one."""
-        path = self._resources if kind == KIND else self._jobs
-        metadata = (item["metadata"] async for item in self._list(path, _METADATA))
+        path, selector = (self._resources, "") if kind == KIND else (self._jobs, LABEL_RESOURCE)
+        metadata = (item["metadata"] async for item in self._list(path, _METADATA, selector))
         return [(found["name"], found["resourceVersion"]) async for found in metadata]
 
-    async def _list(self, path: str, accept: str) -> AsyncGenerator[dict[str, Any]]:
+    async def _list(
+        self, path: str, accept: str, selector: str = ""
+    ) -> AsyncGenerator[dict[str, Any]]:
         query = [("limit", str(PAGE))]
-        if path == self._jobs:
-            query.append(("labelSelector", LABEL_RESOURCE))
+        if selector:
+            query.append(("labelSelector", selector))
         following = ""
         while True:
             more = [("continue", following)] if following else []

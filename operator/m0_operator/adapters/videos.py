@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from m0_operator.adapters.answers import read_answer, translated
@@ -56,17 +57,9 @@ class KubernetesVideos(KubernetesCluster):
             ("allowWatchBookmarks", "true"),
             ("timeoutSeconds", str(WATCH_S)),
         ]
-        with translated():
-            answer = await self._call("GET", self._resources, query=query, timeout_s=WATCH_S + 30)
-            response = answer.response
-        try:
-            if response.status != 200:
-                with translated():
-                    read_answer(response.status, "GET", await response.read())
-            async for line in _lines(response.content):
+        async with self._reading(self._resources, query, timeout_s=WATCH_S + 30) as content:
+            async for line in _lines(content):
                 yield _read_change(json.loads(line))
-        finally:
-            response.close()
 
     async def patch_spec(self, name: str, uid: str, spec: Mapping[str, Any]) -> dict[str, Any]:
         """Merge into the spec of this very one.
@@ -93,18 +86,38 @@ class KubernetesVideos(KubernetesCluster):
             query.append(("tailLines", str(tail)))
         # Whoever reads may take their time; what is followed may be silent, even at its head.
         silence_s = None if follow else self._timeout_s
+        path = f"{self._pods}/{pod}/log"
+        async with self._reading(path, query, timeout_s=FOLLOW_S, head_s=silence_s) as content:
+            async for lines in _log_lines(content, silence_s):
+                yield lines
+
+    @asynccontextmanager
+    async def _reading(
+        self,
+        path: str,
+        query: list[tuple[str, str]],
+        *,
+        timeout_s: float,
+        head_s: float | None = None,
+    ) -> AsyncIterator[Any]:
+        """The content of an answer that goes on, while the context is open.
+
+        Args:
+            timeout_s: bound on the whole answer, seconds.
+            head_s: bound on its beginning.
+
+        Raises:
+            OperatorError: it is refused, or does not begin.
+        """
         with translated():
-            async with asyncio.timeout(silence_s):
-                answer = await self._call(
-                    "GET", f"{self._pods}/{pod}/log", query=query, timeout_s=FOLLOW_S
-                )
+            async with asyncio.timeout(head_s):
+                answer = await self._call("GET", path, query=query, timeout_s=timeout_s)
         response = answer.response
         try:
             if response.status != 200:
                 with translated():
                     read_answer(response.status, "GET", await response.read())
-            async for lines in _log_lines(response.content, silence_s):
-                yield lines
+            yield response.content
         finally:
             response.close()
 

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from m0_operator.cli.port import QueueState, Videos
 from m0_operator.cli.render import finished
@@ -51,14 +51,15 @@ async def measure(room: "ClusterRoom") -> QueueState:
     active, ended = await count(room, datetime.now(UTC))
     release = await room.release()
     notes: list[str] = []
-    limit = read_limit(release, None)
+    config: dict[str, Any] | None = None
     if release.name:
         try:
-            limit = read_limit(release, await room.cluster.fetch_config_map(release.name))
+            config = await room.cluster.fetch_config_map(release.name)
         except ClusterUnavailableError as error:
             notes.append(f"the limit can't be read: {error}")
-    elif limit is None:
-        limit = _read_own_limit()
+    else:
+        config = _read_own_config()
+    limit = read_limit(release, config)
     waiting = dead = None
     kind = ""
     queue = release.queue("M0_PRIORITY_QUEUE")
@@ -89,9 +90,9 @@ async def measure(room: "ClusterRoom") -> QueueState:
     )
 
 
-def _read_own_limit() -> int | None:
-    """What the operator's pod has as a file."""
+def _read_own_config() -> dict[str, Any]:
+    """What the operator's pod has of the ConfigMap, as a file."""
     text = ""
     with suppress(OSError):
-        text = Path(os.environ.get("M0_MAX_ACTIVE_JOBS_FILE", "")).read_text().strip()
-    return int(text) if text.isdecimal() else None
+        text = Path(os.environ.get("M0_MAX_ACTIVE_JOBS_FILE", "")).read_text()
+    return {"data": {"max-active-jobs": text}}

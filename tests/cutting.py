@@ -8,7 +8,7 @@ from typing import Any
 
 from m0_chunker.media import cutter as module
 from m0_chunker.media.cutter import Cutter
-from m0_chunker.media.mkv import feed as blocks
+from m0_chunker.media.direct import DirectFeed
 from m0_chunker.media.mp4.index import UnsuitableIndexError
 from m0_chunker.media.source import Limits, open_film
 from m0_chunker.media.spool import Spooling
@@ -75,7 +75,7 @@ def cut_film(
     """Cut a film into `directory`.
 
     Args:
-        by_packets: in the general way, even if its index or its blocks could do.
+        by_packets: in the general way, even if its index, or a reader of ours, could do.
         resumption: what an earlier attempt has done.
         stop_after: so many chunks.
         bodies: gets those of the chunks, so that they are known however it ends.
@@ -91,11 +91,11 @@ def cut_film(
         Spooling(directory, 12 * 2**20),
         lambda: None,
     )
-    read_index, is_suitable = module.read_index, blocks.is_suitable
+    read_index, look_ahead = module.read_index, DirectFeed._look_ahead
     cut = Cut("", "", [], [] if bodies is None else bodies, [], None, [])
     try:
         if by_packets:
-            module.read_index, blocks.is_suitable = _refuse, lambda _: False
+            module.read_index, DirectFeed._look_ahead = _refuse, lambda _: False
         source = cutter.chunks(resumption)
         for chunk in source:
             _take(cut, chunk, directory)
@@ -105,7 +105,7 @@ def cut_film(
         else:
             cut.integrity = cutter.certify()
     finally:
-        module.read_index, blocks.is_suitable = read_index, is_suitable
+        module.read_index, DirectFeed._look_ahead = read_index, look_ahead
         film.close()
     cut.method, cut.mode = cutter.method, cutter.mode
     cut.notes = list((cut.integrity and cut.integrity.model_dump().get("notes")) or [])

@@ -40,7 +40,8 @@ class Cutter:
         spooling: where chunks are kept.
         check: called now and then; raises when nobody wants the chunks any more.
         mode: `copy` or `transcode`.
-        method: how: by the `index`, by `blocks`, by `packets`, `spliced`, `encoded`.
+        method: how: by the `index`, by `blocks`, by `units`, by `packets`, `spliced`,
+            `encoded`.
         notes: what a person should know of the way it was done; plain sentences.
     """
 
@@ -154,12 +155,19 @@ class Cutter:
 
     def _copy(self) -> CopyFeed:
         """The film's own packets, by the quickest way that there is."""
-        if "matroska" not in self.film.container.format.name:
-            return CopyFeed(self.film)
-        from m0_chunker.media.mkv.feed import BlockFeed  # noqa: PLC0415 - only where there are any
+        name, feed = self.film.container.format.name, None
+        # Imported only where there are any.
+        if "matroska" in name:
+            from m0_chunker.media.mkv.feed import BlockFeed  # noqa: PLC0415
 
-        feed = BlockFeed(self.film)
-        self.method = "blocks" if feed.by_blocks else "packets"
+            feed = BlockFeed(self.film)
+        elif name == "mpegts":
+            from m0_chunker.media.ts.feed import UnitFeed  # noqa: PLC0415
+
+            feed = UnitFeed(self.film)
+        if feed is None or not feed.is_direct:
+            return feed or CopyFeed(self.film)
+        self.method = feed.method
         return feed
 
     def _choose_feed(self, plan: CutPlan, resumption: Resumption) -> PacketFeed:

@@ -116,13 +116,25 @@ class Batch:
             places = compress(count(), self.order.translate(chosen))  # a third of the time
         return list(compress(places, keys)), list(compress(count(), keys))
 
-    def without(self, first: int) -> "Batch":
-        """Those after the first so many."""
-        before = [self.order[:first].count(number) for number in range(len(self.streams))]
+    def extend(self, others: "Batch") -> None:
+        """Take those in that come after these."""
+        self.order = [*self.order, *others.order]
+        self.sizes = self.sizes + others.sizes
+        for own, more in zip(self.streams, others.streams, strict=True):
+            own.extend(more)
+
+    def after(self, counts: Sequence[int]) -> "Batch":
+        """Without the first so many of each stream."""
+        left, places = list(counts), []
+        for place, number in enumerate(self.order):
+            if left[number]:
+                left[number] -= 1
+            else:
+                places.append(place)
         return Batch(
-            self.order[first:],
-            self.sizes[first:],
-            [each.part(at, len(each)) for each, at in zip(self.streams, before, strict=True)],
+            [self.order[place] for place in places],
+            [self.sizes[place] for place in places],
+            [each.part(at, len(each)) for each, at in zip(self.streams, counts, strict=True)],
         )
 
 

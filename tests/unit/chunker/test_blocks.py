@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from m0_chunker.errors import ChunkerError
 from m0_chunker.media import source
+from m0_chunker.media.direct import OddError
 from m0_chunker.media.mkv import blocks as reading
 from m0_chunker.media.mkv import feed as module
 from m0_chunker.media.mkv.blocks import BlockReader
-from m0_chunker.media.mkv.ebml import OddError
 from m0_chunker.media.mkv.parts import Blocks
 from m0_chunker.media.source import open_film
 from matroska import (
@@ -303,7 +303,7 @@ def test_each_byte_is_read_once(make_film):
     file = Counted(str(film))
     feed = module.BlockFeed(open_film(file, film.name))
     beginning = file.given
-    assert feed.by_blocks
+    assert feed.is_direct
     assert sum(map(len, feed.batches())) > 1000
     assert file.given <= beginning + file.size_bytes
 

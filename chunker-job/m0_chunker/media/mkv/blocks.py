@@ -9,8 +9,9 @@ from itertools import repeat
 from operator import add
 from struct import Struct
 
+from m0_chunker.media.direct import OddError
 from m0_chunker.media.mkv import ebml
-from m0_chunker.media.mkv.ebml import Header, OddError, read_header, read_number
+from m0_chunker.media.mkv.ebml import Header, read_header, read_number
 from m0_chunker.media.mkv.parts import KEY, MAX_TIME, Blocks, read_group, read_tracks
 from m0_chunker.media.mp4.boxes import Readable
 

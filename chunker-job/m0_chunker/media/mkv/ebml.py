@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from m0_chunker.media.direct import OddError
+
 EBML, SEGMENT = 0x1A45DFA3, 0x18538067
 SEEK_HEAD, INFO, TRACKS, CUES = 0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B
 TAGS, CHAPTERS, ATTACHMENTS = 0x1254C367, 0x1043A770, 0x1941A469
@@ -14,10 +16,6 @@ VOID, CRC = 0xEC, 0xBF
 
 HEADER_BYTES = 12
 """The longest header: an id of 4 bytes, a size of 8."""
-
-
-class OddError(Exception):
-    """This is for libav to judge; the message says why."""
 
 
 class Header(NamedTuple):

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from m0_chunker.media.direct import OddError
 from m0_chunker.media.mkv import ebml
-from m0_chunker.media.mkv.ebml import Header, OddError, children, read_number
+from m0_chunker.media.mkv.ebml import Header, children, read_number
 
 KEY = 0x80
 """The flag of a key frame."""

@@ -7,14 +7,10 @@ from heapq import heappushpop
 from itertools import compress, repeat
 from operator import itemgetter, lt, sub
 
-from m0_chunker.media.mkv.ebml import OddError
+from m0_chunker.media.direct import UNKNOWN, OddError
 from m0_chunker.media.mkv.keys import IsKey
 from m0_chunker.media.mkv.parts import KEY, Blocks
 from m0_chunker.media.packets import Batch, Packets
-
-UNKNOWN = -(2**62)
-"""A decoding time that can't be told, of the first pictures."""
-
 
 @dataclass(slots=True)
 class Track:

@@ -1,11 +1,13 @@
 """The cutter in this process, without stores and messages: quick, and open to being hindered."""
 
 import hashlib
+import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from m0_chunker.errors import ChunkerError
 from m0_chunker.media import cutter as module
 from m0_chunker.media.cutter import Cutter
 from m0_chunker.media.direct import DirectFeed
@@ -110,6 +112,31 @@ def cut_film(
     cut.method, cut.mode = cutter.method, cutter.mode
     cut.notes = list((cut.integrity and cut.integrity.model_dump().get("notes")) or [])
     return cut
+
+
+def outcome(film: Path, directory: Path, duration: float, **wanted: Any) -> tuple[Any, ...]:
+    """(way, chunks' bytes, certificate or error's code and message)."""
+    bodies: list[bytes] = []
+    directory.mkdir(exist_ok=True)
+    try:
+        cut = cut_film(film, directory, duration, bodies=bodies, **wanted)
+    except ChunkerError as error:
+        return None, bodies, (error.code, str(error))
+    return cut.method, cut.bodies, cut.integrity
+
+
+def check_both_ways(film: Path, directory: Path, duration: float, **wanted: Any) -> str | None:
+    """Cut by what is quickest and packet by packet; whatever comes of it comes of both.
+
+    Returns:
+        The quickest way; None: it failed.
+    """
+    way, *ours = outcome(film, directory / "ours", duration, **wanted)
+    _, *theirs = outcome(film, directory / "packets", duration, by_packets=True, **wanted)
+    assert [zlib.crc32(body) for body in ours[0]] == [zlib.crc32(body) for body in theirs[0]]
+    assert ours == theirs
+    found: str | None = way
+    return found
 
 
 def _refuse(*_: Any) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 from m0_contract.errors import ErrorCode
@@ -26,6 +26,9 @@ from m0_chunker.media.spool import Spooling
 from m0_chunker.media.wanted import wants_transcode
 from m0_chunker.plan import CutPlan, Resumption
 from m0_chunker.settings import Settings
+
+if TYPE_CHECKING:
+    from m0_chunker.media.direct import DirectFeed
 
 
 @dataclass
@@ -155,7 +158,8 @@ class Cutter:
 
     def _copy(self) -> CopyFeed:
         """The film's own packets, by the quickest way that there is."""
-        name, feed = self.film.container.format.name, None
+        name = self.film.container.format.name
+        feed: DirectFeed
         # Imported only where there are any.
         if "matroska" in name:
             from m0_chunker.media.mkv.feed import BlockFeed  # noqa: PLC0415
@@ -165,9 +169,10 @@ class Cutter:
             from m0_chunker.media.ts.feed import UnitFeed  # noqa: PLC0415
 
             feed = UnitFeed(self.film)
-        if feed is None or not feed.is_direct:
-            return feed or CopyFeed(self.film)
-        self.method = feed.method
+        else:
+            return CopyFeed(self.film)
+        if feed.is_direct:
+            self.method = feed.method
         return feed
 
     def _choose_feed(self, plan: CutPlan, resumption: Resumption) -> PacketFeed:

@@ -37,7 +37,7 @@ def salvage_packets(film: "Film", streams: Sequence[Any]) -> Iterator[Any]:
     for _ in range(beyond + 1):
         flushes = []
         try:
-            for packet in film.container.demux(*streams):
+            for packet in film.packets(*streams):
                 if not packet.size:
                     flushes.append(packet)
                 elif packet.is_corrupt and is_half(packet, film.file.size_bytes):

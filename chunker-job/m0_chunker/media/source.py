@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, NoReturn
@@ -94,8 +95,13 @@ class Film:
         """Packets in the film's own order; of one to be salvaged, as many as there are."""
         if self.salvage:
             return salvage_packets(self, streams)
-        packets: Iterator[Any] = self.container.demux(*streams)
-        return packets
+        return self.packets(*streams)
+
+    def packets(self, *streams: Any) -> Iterator[Any]:
+        """Packets as libav gives them, and for each stream an empty one at the end."""
+        # A stream that turned up on the way is not taken; PyAV stumbles over it after the rest.
+        with suppress(IndexError):
+            yield from self.container.demux(*streams)
 
     def cut_off(self) -> ChunkerError:
         """The error for bytes that end before the film does, or what the store said of them."""

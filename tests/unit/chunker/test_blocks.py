@@ -2,18 +2,15 @@
 
 import io
 import random
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import matroska
 import pytest
 from corpus import CODECS, CONTAINERS, FILM, TIMES, TRACKS, case
-from cutting import cut_film, resumption_after
+from cutting import check_both_ways, cut_film, resumption_after
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from m0_chunker.errors import ChunkerError
 from m0_chunker.media import source
 from m0_chunker.media.direct import OddError
 from m0_chunker.media.mkv import blocks as reading
@@ -66,26 +63,6 @@ def read_bytes(request, monkeypatch):
     monkeypatch.setattr(reading, "READ_BYTES", request.param)
     monkeypatch.setattr(source, "BUFFER_BYTES", request.param)
     return request.param
-
-
-def outcome(film: Path, directory: Path, duration: float, **wanted):
-    """(way, chunks' bytes, certificate or error's code and message)."""
-    bodies: list[bytes] = []
-    directory.mkdir(exist_ok=True)
-    try:
-        cut = cut_film(film, directory, duration, bodies=bodies, **wanted)
-    except ChunkerError as error:
-        return None, bodies, (error.code, str(error))
-    return cut.method, cut.bodies, cut.integrity
-
-
-def check_both_ways(film: Path, directory: Path, duration: float, **wanted):
-    """Cut in both ways; whatever comes of it comes of both."""
-    way, *ours = outcome(film, directory / "blocks", duration, **wanted)
-    _, *theirs = outcome(film, directory / "packets", duration, by_packets=True, **wanted)
-    assert [zlib.crc32(body) for body in ours[0]] == [zlib.crc32(body) for body in theirs[0]]
-    assert ours == theirs
-    return way
 
 
 @pytest.mark.parametrize(("name", "features", "duration"), MATROSKA)

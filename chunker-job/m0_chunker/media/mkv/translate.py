@@ -12,6 +12,7 @@ from m0_chunker.media.mkv.keys import IsKey
 from m0_chunker.media.mkv.parts import KEY, Blocks
 from m0_chunker.media.packets import Batch, Packets
 
+
 @dataclass(slots=True)
 class Track:
     """How packets of a stream come from its blocks.

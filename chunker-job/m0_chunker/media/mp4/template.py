@@ -89,6 +89,7 @@ def borrow_template(stream: Any, packet: Any) -> TrackTemplate:
     try:
         with av.open(file, "w", format="mp4", container_options={"fflags": "+bitexact"}) as muxer:
             copy = muxer.add_stream_from_template(stream, opaque=True)
+            copy.codec_context.bit_rate = 0  # a parser's guess changes while it reads on
             if stream.codec_context.codec_tag == "hvc1":
                 copy.codec_context.codec_tag = "hvc1"
             language = stream.metadata.get("language")

@@ -84,7 +84,7 @@ class Report:
         films, tiny = self._films, self._films.tiny()
         how = copying.build_methods(self._ffmpeg, tiny)
         plans = [(films.packets(), 30), (films.packets(), 300), (films.bytes(), 30)]
-        plans += [(films.remuxed("mkv"), 30), (films.remuxed("ts"), 30)]
+        plans += [(films.remuxed(kind), chunks) for kind in ("mkv", "ts") for chunks in (30, 300)]
         yield "## Stream copy, from a file"
         for film, chunks in plans:
             if film.seconds / chunks < 2 and chunks > 30:

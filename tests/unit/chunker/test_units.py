@@ -395,7 +395,8 @@ def test_whatever_comes_no_byte_outside_is_touched(make_film, tmp_path, codec):
     """Under sanitizers; a third of the streams is damaged where lengths and times are."""
     program = tmp_path / "transport"
     compiler = [os.environ.get("CC", "cc"), "-g", "-O1", "-fsanitize=address,undefined"]
-    flags = ["-fno-sanitize-recover", "-I", str(Path(native.__file__).parent)]
+    flags = ["-Wall", "-Wextra", "-Werror", "-fno-sanitize-recover"]
+    flags += ["-I", str(Path(native.__file__).parent)]
     source_text = Path(__file__).with_name("transport_main.c")
     subprocess.run([*compiler, *flags, source_text, "-o", program], check=True)
     encoder = {"h264": "libx264", "hevc": "libx265"}[codec]

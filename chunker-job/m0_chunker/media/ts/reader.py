@@ -13,6 +13,8 @@ from m0_chunker.media.ts.native import Buffer, Found, library
 CODECS = {"h264": 1, "hevc": 2, "aac": 3}
 """Those that it knows, and its numbers for them."""
 
+MAX_STREAMS = 100
+
 PACKET_BYTES = 188
 READ_BYTES = 1394 * PACKET_BYTES
 
@@ -64,6 +66,8 @@ def read_transport(
                 raise OddError("it ends in the middle of a packet")
             else:
                 odd = functions.m0_transport_end(handle)
+            if odd == b"there is no memory":
+                raise MemoryError
             yield take()
             if odd:
                 raise OddError(odd.decode())

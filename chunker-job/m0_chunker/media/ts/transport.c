@@ -17,6 +17,8 @@ enum { TICKS = 90000, MAX_STEP = 10 * TICKS, AAC_SAMPLES = 1024 };
 
 #define NO_TIME INT64_MIN
 
+static const char NO_MEMORY[] = "there is no memory";
+
 /* Bytes that grow as needed. */
 struct buffer {
     uint8_t *data;
@@ -107,7 +109,7 @@ static const char *let_go(struct transport *all, struct stream *stream)
         !append(&found->dts, &held->dts, sizeof held->dts) || !append(&found->keys, &key, 1) ||
         !append(&all->order, &number, 1) ||
         !append(&all->sizes, &held->film_size, sizeof held->film_size))
-        return "there is no memory";
+        return NO_MEMORY;
     found->payloads.size += held->size;
     held->is_there = 0;
     held->size = 0;
@@ -251,7 +253,7 @@ static const char *look_at_hevc(struct stream *stream, struct picture *picture,
         return "its pictures say how long they are shown";
     if (kind == 33 && !is_same(&stream->header, unit, size))
         return "its pictures change";
-    if (kind < 32 || kind > 39 || kind == 36 || kind == 37)
+    if (kind > 39 || kind == 36 || kind == 37)
         return "a unit is of an unusual kind";
     return picture->begun ? "a packet goes on after its picture" : NULL;
 }
@@ -277,7 +279,7 @@ static const char *take_picture(struct transport *all, struct stream *stream)
     struct picture picture = {0, 0, 0};
 
     if (!begin)
-        return "there is no memory";
+        return NO_MEMORY;
     for (code = pes->data; code < at; code++)
         if (*code)
             return "a picture does not begin with its packet";
@@ -340,7 +342,7 @@ static const char *take_frames(struct transport *all, struct stream *stream)
         if (!is_same(&stream->header, fixed, sizeof fixed))
             return "its sound changes";
         if (!(out = room(stream, size - header)))
-            return "there is no memory";
+            return NO_MEMORY;
         memcpy(out, at + header, size - header);
         if ((odd = hold(all, stream,
                         (struct held){1, 1, (uint32_t)(size - header), (uint32_t)size, pts, pts})))
@@ -421,7 +423,7 @@ static const char *take_payload(struct transport *all, struct stream *stream, in
     if (all->waiting > MAX_WAITING_BYTES)
         return "a packet is absurdly long";
     if (!append(&stream->pes, data, size))
-        return "there is no memory";
+        return NO_MEMORY;
     if (stream->expected && stream->pes.size >= stream->expected)
         return finish(all, stream);
     return NULL;
@@ -456,9 +458,10 @@ static const char *take_packet(struct transport *all, const uint8_t *packet)
     return take_payload(all, stream, packet[1] & 0x40, packet + begin, PACKET_BYTES - begin);
 }
 
+/* A reader of streams of these PIDs and kinds; NULL: they are too many, or there is no memory. */
 struct transport *m0_transport_open(int count, const int *pids, const int *kinds)
 {
-    struct transport *all = calloc(1, sizeof *all);
+    struct transport *all = count <= MAX_STREAMS ? calloc(1, sizeof *all) : NULL;
     int number;
     if (!all)
         return NULL;
@@ -474,6 +477,7 @@ struct transport *m0_transport_open(int count, const int *pids, const int *kinds
     return all;
 }
 
+/* The caller has taken what was found, but for what is held back. */
 static void forget(struct transport *all)
 {
     int number;
@@ -488,6 +492,7 @@ static void forget(struct transport *all)
     all->order.size = all->sizes.size = 0;
 }
 
+/* Takes the next packets; NULL, or why it ends here. What was found before that counts. */
 const char *m0_transport_read(struct transport *all, const uint8_t *data, size_t size)
 {
     const uint8_t *end = data + size / PACKET_BYTES * PACKET_BYTES;
@@ -498,6 +503,7 @@ const char *m0_transport_read(struct transport *all, const uint8_t *data, size_t
     return odd;
 }
 
+/* The film is at its end; as above. */
 const char *m0_transport_end(struct transport *all)
 {
     const char *odd = NULL;

@@ -1,22 +1,20 @@
 """Telling M1 of a chunk, and the operator how far the Job has come."""
 
-import asyncio
 import contextlib
 import sys
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from m0_contract.chunk import ChunkMessage, Progress
 from m0_contract.errors import ErrorCode, Stage
 from m0_contract.request import VideoRequest
 
+from m0_chunker.adapters.patience import patiently
 from m0_chunker.errors import ChunkerError
 from m0_chunker.tracing import UNTRACED, Attributes, Trace
 
 if TYPE_CHECKING:
     from m0_wire.broker import Broker
-
-ATTEMPTS = 4
-FIRST_DELAY_S = 0.5
 
 
 class Announcer(Protocol):
@@ -117,19 +115,16 @@ class BrokerAnnouncer:
             UnroutableError,
         )
 
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                await self._broker.publish(
-                    self._results_queue, body, headers=headers, message_id=identity
-                )
-            except UnroutableError as error:
-                raise ChunkerError(ErrorCode.PUBLISH_UNROUTABLE, str(error)) from error
-            except BrokerUnavailableError as error:
-                if attempt == ATTEMPTS:
-                    raise ChunkerError(ErrorCode.BROKER_UNREACHABLE, str(error)) from error
-                await asyncio.sleep(FIRST_DELAY_S * 2 ** (attempt - 1))
-            else:
-                return
+        def publish() -> Awaitable[None]:
+            queue = self._results_queue
+            return self._broker.publish(queue, body, headers=headers, message_id=identity)
+
+        try:
+            await patiently(publish, "the broker", BrokerUnavailableError)
+        except UnroutableError as error:
+            raise ChunkerError(ErrorCode.PUBLISH_UNROUTABLE, str(error)) from error
+        except BrokerUnavailableError as error:
+            raise ChunkerError(ErrorCode.BROKER_UNREACHABLE, str(error)) from error
 
     async def report(self, progress: Progress) -> None:
         """See `Announcer`; nobody may be listening."""

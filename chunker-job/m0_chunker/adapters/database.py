@@ -1,17 +1,14 @@
 """Chunk rows, through the backend's GraphQL mutations."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from m0_contract.chunk import ChunkMessage
 from m0_contract.errors import ErrorCode
 
+from m0_chunker.adapters.patience import patiently
 from m0_chunker.errors import ChunkerError
 from m0_chunker.tracing import UNTRACED, Attributes, Trace
-
-ATTEMPTS = 4
-FIRST_DELAY_S = 0.5
 
 
 class Database(Protocol):
@@ -71,17 +68,16 @@ class GraphqlDatabase:
             BackendUnavailableError,
         )
 
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                await self._mutate(name, build_row(message))
-            except BackendRejectedError as error:
-                raise ChunkerError(ErrorCode.DATABASE_REJECTED, str(error)) from error
-            except BackendUnavailableError as error:
-                if attempt == ATTEMPTS:
-                    raise ChunkerError(ErrorCode.DATABASE_UNREACHABLE, str(error)) from error
-                await asyncio.sleep(FIRST_DELAY_S * 2 ** (attempt - 1))
-            else:
-                return
+        try:
+            await patiently(
+                lambda: self._mutate(name, build_row(message)),
+                "the backend",
+                BackendUnavailableError,
+            )
+        except BackendRejectedError as error:
+            raise ChunkerError(ErrorCode.DATABASE_REJECTED, str(error)) from error
+        except BackendUnavailableError as error:
+            raise ChunkerError(ErrorCode.DATABASE_UNREACHABLE, str(error)) from error
 
 
 def build_row(message: ChunkMessage) -> dict[str, object]:

@@ -40,6 +40,7 @@ CONTAINERS = [
     case(
         "plain.avi", "AVI, no time stamps", video_codec="mpeg4", audio_codec="libmp3lame", bframes=0
     ),
+    case("aac.avi", "AVI, H.264 and AAC"),
     case("film.flv", "FLV"),
 ]
 

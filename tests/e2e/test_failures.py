@@ -7,6 +7,7 @@ from typing import Any
 
 import expect
 import pytest
+from blows import pods
 from devstack import DevStack, wait_for
 
 Request = Callable[..., dict[str, Any]]
@@ -28,11 +29,6 @@ def failed(stack: DevStack, body: bytes, process_id: int, code: str, stage: str)
     assert [status for status, _ in statuses].count("FAILED") == 1
     expect.no_second_dead_letter(stack, body)
     return resource
-
-
-def pods(stack: DevStack, process_id: int) -> list[dict[str, Any]]:
-    """The pods that were started for a request."""
-    return stack.items("pods", f"m0.sightapi.io/videochunkjob=video-{process_id}")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Films and chunks in S3 and in Azure, in every combination, and in an older version."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import expect
 import pytest
+from blows import pods
 from devstack import DevStack
 from places import Places
 from test_requests import CUTS
@@ -33,6 +35,31 @@ def test_a_film_goes_from_store_to_store(
     stack.publish(request)
     where = (f"{destination}://{expect.BUCKET}", f"{destination}://{expect.CACHE}")
     expect.complete(stack, request, CUTS, where=where)
+    places.delete(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"), [("mp4", "index"), ("mkv", "blocks"), ("ts", "units"), ("avi", "packets")]
+)
+def test_each_kind_of_film_is_read_in_the_quickest_way(
+    stack: DevStack,
+    new_id: NewId,
+    request_for: Request,
+    make_film: Callable[..., Path],
+    kind: str,
+    way: str,
+) -> None:
+    """What of the image is compiled is there, and works."""
+    process_id = new_id()
+    path = f"s3://{expect.BUCKET}/e2e/{process_id}/film.{kind}"
+    places = Places(stack)
+    places.put(path, make_film(f"film.{kind}", "--seconds", 20).read_bytes())
+    stack.publish(request_for(process_id, cloud_stream_path=path))
+    expect.settled(stack, f"video-{process_id}", "Succeeded")
+    (pod,) = pods(stack, process_id)
+    log = stack.kubectl("logs", pod["metadata"]["name"])
+    opened = next(line for line in log.splitlines() if "source opened" in line)
+    assert json.loads(opened)["by"] == way
     places.delete(path)
 
 

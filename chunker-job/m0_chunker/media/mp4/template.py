@@ -90,7 +90,8 @@ def borrow_template(stream: Any, packet: Any) -> TrackTemplate:
         with av.open(file, "w", format="mp4", container_options={"fflags": "+bitexact"}) as muxer:
             copy = muxer.add_stream_from_template(stream, opaque=True)
             copy.codec_context.bit_rate = 0  # a parser's guess changes while it reads on
-            if stream.codec_context.codec_tag == "hvc1":
+            # Others' tags need not be text, and PyAV can't say them then (AAC in AVI: 0xFF).
+            if stream.codec_context.name == "hevc" and stream.codec_context.codec_tag == "hvc1":
                 copy.codec_context.codec_tag = "hvc1"
             language = stream.metadata.get("language")
             if language:

@@ -40,6 +40,7 @@ class Splitter:
 
     Attributes:
         delivered: packets of each stream that came so far.
+        kinds: `v` or `a` for each stream; known when the first packet has come.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Splitter:
         self._open: deque[ChunkWriter] = deque()
         self._newest: int | None = None
         self.delivered: list[int] = []
+        self.kinds = ""
 
     def chunks(self, resumption: Resumption) -> Iterator[tuple[Chunk, ChunkFacts]]:
         """Chunks, in order, after those that are done already; the taker closes their bodies.
@@ -89,6 +91,7 @@ class Splitter:
         self._enough_clock, self._skew_clock = clock.ahead(plan.shortest), clock.ahead(SKEW)
         self._reach_clock = clock.ahead(plan.overlap - plan.tolerance)
         self.delivered = [0] * len(templates)
+        self.kinds = "".join(template.type[0] for template in templates)
         self._undescribed = set(range(len(templates)))
         self._shapes = [shape_of(template, self._feed.start) for template in templates]
         self._durations = [usual_duration(template) for template in templates]
@@ -100,11 +103,6 @@ class Splitter:
         if resumption.chunks:
             self._resume_tick = round((resumption.end + self._feed.start) / self._base)
         self._open_writer(resumption.end, resumption.end)
-
-    @property
-    def kinds(self) -> str:
-        """`v` or `a` for each stream."""
-        return "".join(template.type[0] for template in self._feed.templates)
 
     @property
     def _base(self) -> Fraction:

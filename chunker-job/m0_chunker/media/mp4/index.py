@@ -222,9 +222,10 @@ def _read_runs(
 def _run_steps(entries: Sequence[int], runs: int) -> Sequence[int]:
     """How many runs each of a `stsc`'s entries stands for."""
     starts = [*entries[0::3], runs + 1]
-    if not runs or starts[0] != 1 or any(map(ge, starts, islice(starts, 1, None))):
+    steps = list(map(sub, islice(starts, 1, None), starts))
+    if not runs or starts[0] != 1 or min(steps) < 1:
         raise BoxError("its runs are out of order")
-    return list(map(sub, islice(starts, 1, None), starts))
+    return steps
 
 
 def _spread(values: Sequence[int], steps: Sequence[int]) -> Iterable[int]:

@@ -172,14 +172,13 @@ class Splitter:
             if first == last:
                 continue
             if number != self._reference:
-                self._router.queues[number].extend(packets.part(first, last))
+                self._router.queues[number].extend(packets, first, last)
                 continue
             self._newest = packets.dts[last - 1]
             if self._resume_tick is None:
-                own = packets.part(first, last)
-                self._open[-1].waiting[number].extend(own)
+                self._open[-1].waiting[number].extend(packets, first, last)
                 if self._plan.overlap:
-                    self._share_reference(own)
+                    self._share_reference(packets, first, last)
 
     def _describe(self, number: int, packet: Packet) -> None:
         shape = shape_of(self._feed.templates[number], self._feed.start, packet)
@@ -240,11 +239,12 @@ class Splitter:
         self._due_tick = self._due_clock.first_from(self._due)
         self._enough_tick = self._enough_clock.first_from(start)
 
-    def _share_reference(self, packets: Packets) -> None:
+    def _share_reference(self, packets: Packets, first: int, after: int) -> None:
+        """The chunks before have these packets too, as long as their ends are not known."""
         for writer, following in pairwise(self._open):
             if writer.end is None:
-                following.shared[self._reference] += len(packets)
-                writer.waiting[self._reference].extend(packets)
+                following.shared[self._reference] += after - first
+                writer.waiting[self._reference].extend(packets, first, after)
 
     def _write(self, *, to_the_end: bool = False) -> None:
         """Find the chunks of what has come, and write it."""

@@ -76,15 +76,12 @@ class Packets:
 
     def drop(self, count: int) -> None:
         """Forget the first ones."""
-        for column in (
-            self.payloads,
-            self.sizes,
-            self.pts,
-            self.dts,
-            self.durations,
-            self.keys,
-        ):
-            del column[:count]
+        del self.payloads[:count]
+        del self.sizes[:count]
+        del self.pts[:count]
+        del self.dts[:count]
+        del self.durations[:count]
+        del self.keys[:count]
 
 
 @dataclass(slots=True)

@@ -89,6 +89,7 @@ class Splitter:
         plan, clock = self._plan, Clock.of(self._feed.start, self._base)
         self._clock, self._due_clock = clock, clock.ahead(-plan.tolerance)
         self._enough_clock, self._skew_clock = clock.ahead(plan.shortest), clock.ahead(SKEW)
+        self._overlaps = bool(plan.overlap)
         self._reach_clock = clock.ahead(plan.overlap - plan.tolerance)
         self.delivered = [0] * len(templates)
         self.kinds = "".join(template.type[0] for template in templates)
@@ -143,7 +144,7 @@ class Splitter:
             packets.pts[at] >= self._due_tick
             or packets.dts[at] >= self._enough_tick
             or self._resume_tick is not None
-            or bool(self._plan.overlap)
+            or self._overlaps
         )
 
     def _look_at(self, batch: Batch) -> None:
@@ -177,7 +178,7 @@ class Splitter:
             self._newest = packets.dts[last - 1]
             if self._resume_tick is None:
                 self._open[-1].waiting[number].extend(packets, first, last)
-                if self._plan.overlap:
+                if self._overlaps:
                     self._share_reference(packets, first, last)
 
     def _describe(self, number: int, packet: Packet) -> None:

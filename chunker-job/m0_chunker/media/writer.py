@@ -23,7 +23,7 @@ from m0_chunker.media.shape import StreamShape
 from m0_chunker.media.spool import Spooling
 
 
-@dataclass
+@dataclass(slots=True)
 class _Samples:
     """One stream's packets in this chunk, times in the stream's ticks.
 

@@ -148,7 +148,8 @@ def _tables(content: memoryview) -> dict[bytes, memoryview]:
         BoxError: one is missing that says where samples are.
     """
     tables = first_of_each(content)
-    if not {b"stsz", b"stsc"} <= tables.keys() or tables.keys().isdisjoint((b"stco", b"co64")):
+    placed = b"stco" in tables or b"co64" in tables
+    if not (placed and b"stsz" in tables and b"stsc" in tables):
         raise BoxError("it is not said where the samples are")
     return tables
 

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import time
+from functools import lru_cache
 from typing import Any
 
 from m0_contract.redact import redact
@@ -18,15 +19,20 @@ log = logging.getLogger("m0.chunker")
 _to_json = json.JSONEncoder(ensure_ascii=False, default=lambda value: redact(str(value))).encode
 
 
+@lru_cache(maxsize=8)
+def format_second(second: int) -> str:
+    """A second of Unix time in UTC, `2026-11-26T02:17:18`: small chunks come hundreds in one."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
 class _JsonFormatter(logging.Formatter):
     def __init__(self, base: dict[str, Any]) -> None:
         super().__init__()
         self.base = base
 
     def format(self, record: logging.LogRecord) -> str:
-        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         document = {
-            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "time": f"{format_second(int(record.created))}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "message": redact(record.getMessage()),
             **self.base,

@@ -27,7 +27,7 @@ from m0_chunker.adapters.announcer import Announcer
 from m0_chunker.adapters.database import Database
 from m0_chunker.chunk import Chunk, ChunkBody
 from m0_chunker.errors import ChunkerError, StoppedError
-from m0_chunker.logs import event
+from m0_chunker.logs import event, format_second
 from m0_chunker.media.spool import Spooling
 from m0_chunker.resume import NOTHING, Done, Imprint, StoredChunk
 from m0_chunker.storage.base import ObjectInfo, Store
@@ -305,12 +305,11 @@ class Pipeline:
 
     def _cache_info(self, chunk: Chunk | StoredChunk) -> ObjectInfo:
         hours = self.places.ttl_hours
-        expires = time.gmtime(time.time() + hours * 3600)
         said = {
             "m0-sha256": chunk.sha256,
             "m0-start": repr(chunk.start_s),
             "m0-end": repr(chunk.end_s),
-            "m0-expires-at": time.strftime("%Y-%m-%dT%H:%M:%SZ", expires),
+            "m0-expires-at": format_second(int(time.time() + hours * 3600)) + "Z",
         }
         return ObjectInfo(chunk.sha256, said, hours)
 

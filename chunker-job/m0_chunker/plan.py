@@ -51,7 +51,7 @@ class CutPlan:
         After a boundary that came very late (a long GOP) the nearest k·D would make a
         runt: then it is the one after.
         """
-        return max(self._from.first_from(last), self._before.last_until(last) + 1) * self.duration
+        return self.duration * max(self._from.first_from(last), self._before.last_until(last) + 1)
 
     def is_boundary(self, key_frame: Fraction, last: Fraction) -> bool:
         """Whether a key frame at this time ends the chunk that began at `last`."""

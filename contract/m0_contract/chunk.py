@@ -1,9 +1,9 @@
 """What is said of one finished chunk: to M1, to the database, to the operator."""
 
-import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
 
 from m0_contract.request import Modality, VideoRequest
 
@@ -11,10 +11,6 @@ RESULTS_QUEUE = "M0_RESULTS_QUEUE"
 PRIORITY_QUEUE = "M0_PRIORITY_QUEUE"
 DEADLETTER_QUEUE = "M0_DEADLETTER_QUEUE"
 PROGRESS_QUEUE = "M0_PROGRESS_QUEUE"
-
-
-# Each call of json.dumps with options makes an encoder.
-_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class ChunkMessage(BaseModel):
@@ -48,7 +44,7 @@ class ChunkMessage(BaseModel):
         """Compact JSON; the request's unknown fields ride along, never over our own."""
         own = self.model_dump()
         extra = {k: v for k, v in (request.model_extra or {}).items() if k not in own}
-        return _to_json(own | extra)
+        return to_json(own | extra).decode()
 
 
 class Progress(BaseModel):

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from m0_contract.errors import ErrorCode
 from m0_contract.outcome import Integrity
@@ -19,8 +19,7 @@ from m0_chunker.errors import ChunkerError
 SHOWN_STREAMS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkFacts:
+class ChunkFacts(NamedTuple):
     """What one chunk adds.
 
     Attributes:

@@ -65,26 +65,23 @@ class Packets:
             self.keys[first:after],
         )
 
-    def extend(self, others: "Packets") -> None:
-        """Append all of them."""
-        self.payloads += others.payloads
-        self.sizes += others.sizes
-        self.pts += others.pts
-        self.dts += others.dts
-        self.durations += others.durations
-        self.keys += others.keys
+    def extend(self, others: "Packets", first: int = 0, after: int | None = None) -> None:
+        """Append others, those from `first` to `after`."""
+        self.payloads += others.payloads[first:after]
+        self.sizes += others.sizes[first:after]
+        self.pts += others.pts[first:after]
+        self.dts += others.dts[first:after]
+        self.durations += others.durations[first:after]
+        self.keys += others.keys[first:after]
 
     def drop(self, count: int) -> None:
         """Forget the first ones."""
-        for column in (
-            self.payloads,
-            self.sizes,
-            self.pts,
-            self.dts,
-            self.durations,
-            self.keys,
-        ):
-            del column[:count]
+        del self.payloads[:count]
+        del self.sizes[:count]
+        del self.pts[:count]
+        del self.dts[:count]
+        del self.durations[:count]
+        del self.keys[:count]
 
 
 @dataclass(slots=True)

@@ -89,8 +89,8 @@ class Router:
                 due = bisect_right(moments, horizon * over // under)
             if due:
                 self._routed[number] = moments[due - 1]
-                first = self._skip_done(number, moments[:due], writers[0], resumed=resumed)
-                self._hand_over(number, queue.part(first, due), moments[first:due], writers)
+                first = self._skip_done(number, moments, due, writers[0], resumed=resumed)
+                self._hand_over(number, moments, first, due, writers)
                 if self._is_video[number]:
                     self._group[number] = moments[due - 1]
                 queue.drop(due)
@@ -113,47 +113,56 @@ class Router:
         return moments
 
     def _skip_done(
-        self, number: int, moments: list[int], oldest: ChunkWriter, *, resumed: bool
+        self, number: int, moments: list[int], due: int, oldest: ChunkWriter, *, resumed: bool
     ) -> int:
-        """How many of the packets are in chunks that are finished already."""
+        """How many of the packets that are due are in chunks that are finished already."""
         if oldest.chunk_id == 1:
             return 0
-        before = bisect_left(moments, self._limits[number][0])
+        before = bisect_left(moments, self._limits[number][0], 0, due)
         if before and not resumed:
             late_s = (self._limits[number][0] - moments[0]) * self._bases[number]
             raise _too_far(number, f"lags {float(late_s) + SKEW_S:.0f} s behind")
         return before
 
     def _hand_over(
-        self, number: int, packets: Packets, moments: list[int], writers: Sequence[ChunkWriter]
+        self,
+        number: int,
+        moments: list[int],
+        first: int,
+        due: int,
+        writers: Sequence[ChunkWriter],
     ) -> None:
-        limits, opened = self._limits[number], list(writers)
-        first = 0
+        """Give packets `first` to `due` of a queue to their chunks."""
+        queue, limits, opened = self.queues[number], self._limits[number], list(writers)
         for at, writer in enumerate(opened):
-            last = at + 1 == len(opened)
-            after = len(moments) if last else bisect_left(moments, limits[at + 1], first)
-            own = packets.part(first, after)
-            writer.waiting[number].extend(own)
+            after = due
+            if at + 1 < len(opened):
+                after = bisect_left(moments, limits[at + 1], first, due)
+            if first == after:
+                continue
+            writer.waiting[number].extend(queue, first, after)
             if at:
-                self._share(number, own, moments[first:after], opened[: at + 1])
+                self._share(number, moments, first, after, opened[: at + 1])
             first = after
 
     def _share(
         self,
         number: int,
-        packets: Packets,
         moments: list[int],
+        first: int,
+        after: int,
         writers: Sequence[ChunkWriter],
     ) -> None:
         """The chunks before the last of `writers` have them too, as far as they overlap."""
         for before, own in reversed(list(pairwise(writers))):
-            common = len(packets)
+            until = after
             if before.end is not None:
-                common = bisect_left(moments, self._clocks[number].first_from(before.end))
-            if not common:
+                limit = self._clocks[number].first_from(before.end)
+                until = bisect_left(moments, limit, first, after)
+            if until == first:
                 return
-            before.waiting[number].extend(packets.part(0, common))
-            own.shared[number] += common
+            before.waiting[number].extend(self.queues[number], first, until)
+            own.shared[number] += until - first
 
 
 def _too_far(number: int, how: str) -> ChunkerError:

@@ -6,8 +6,8 @@ The head can be made before there is any media data: it is held to what then com
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from m0_contract.errors import ErrorCode
 
@@ -19,8 +19,7 @@ from m0_chunker.media.mp4.verify import Written, read_written
 from m0_chunker.media.spool import Spool
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """What comes before a chunk's media data.
 
     Attributes:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, NoReturn
 
 import av
@@ -80,7 +81,7 @@ class Film:
     missing_s: Fraction = Fraction(0)
     notes: list[str] = field(default_factory=list)
 
-    @property
+    @cached_property
     def video(self) -> Any | None:
         """The reference when it has pictures."""
         stream = self.streams[self.reference]

@@ -29,6 +29,8 @@ from m0_chunker.media.spool import Spooling
 from m0_chunker.media.writer import BATCH_BYTES, ChunkWriter
 from m0_chunker.plan import CutPlan, Resumption, late
 
+SKEW = Fraction(SKEW_S)
+
 OUTLAST = Fraction(1)
 """Sound that goes on this much longer than the pictures moves the film's end, seconds."""
 
@@ -38,6 +40,7 @@ class Splitter:
 
     Attributes:
         delivered: packets of each stream that came so far.
+        kinds: `v` or `a` for each stream; known when the first packet has come.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Splitter:
         self._open: deque[ChunkWriter] = deque()
         self._newest: int | None = None
         self.delivered: list[int] = []
+        self.kinds = ""
 
     def chunks(self, resumption: Resumption) -> Iterator[tuple[Chunk, ChunkFacts]]:
         """Chunks, in order, after those that are done already; the taker closes their bodies.
@@ -82,8 +86,13 @@ class Splitter:
         templates = self._feed.templates
         self._reference = self._feed.reference
         self._bases = [Fraction(template.time_base) for template in templates]
-        self._clock = Clock.of(self._feed.start, self._base)
+        plan, clock = self._plan, Clock.of(self._feed.start, self._base)
+        self._clock, self._due_clock = clock, clock.ahead(-plan.tolerance)
+        self._enough_clock, self._skew_clock = clock.ahead(plan.shortest), clock.ahead(SKEW)
+        self._overlaps = bool(plan.overlap)
+        self._reach_clock = clock.ahead(plan.overlap - plan.tolerance)
         self.delivered = [0] * len(templates)
+        self.kinds = "".join(template.type[0] for template in templates)
         self._undescribed = set(range(len(templates)))
         self._shapes = [shape_of(template, self._feed.start) for template in templates]
         self._durations = [usual_duration(template) for template in templates]
@@ -95,11 +104,6 @@ class Splitter:
         if resumption.chunks:
             self._resume_tick = round((resumption.end + self._feed.start) / self._base)
         self._open_writer(resumption.end, resumption.end)
-
-    @property
-    def kinds(self) -> str:
-        """`v` or `a` for each stream."""
-        return "".join(template.type[0] for template in self._feed.templates)
 
     @property
     def _base(self) -> Fraction:
@@ -140,7 +144,7 @@ class Splitter:
             packets.pts[at] >= self._due_tick
             or packets.dts[at] >= self._enough_tick
             or self._resume_tick is not None
-            or bool(self._plan.overlap)
+            or self._overlaps
         )
 
     def _look_at(self, batch: Batch) -> None:
@@ -169,14 +173,13 @@ class Splitter:
             if first == last:
                 continue
             if number != self._reference:
-                self._router.queues[number].extend(packets.part(first, last))
+                self._router.queues[number].extend(packets, first, last)
                 continue
             self._newest = packets.dts[last - 1]
             if self._resume_tick is None:
-                own = packets.part(first, last)
-                self._open[-1].waiting[number].extend(own)
-                if self._plan.overlap:
-                    self._share_reference(own)
+                self._open[-1].waiting[number].extend(packets, first, last)
+                if self._overlaps:
+                    self._share_reference(packets, first, last)
 
     def _describe(self, number: int, packet: Packet) -> None:
         shape = shape_of(self._feed.templates[number], self._feed.start, packet)
@@ -195,23 +198,20 @@ class Splitter:
             Whether it is time to write: a chunk begins, or may be complete.
         """
         began, pts = False, packets.pts[at]
+        time = self._clock.time(pts)
         if self._resume_tick is not None:
             began = self._look_for_resumption(pts, self._resume_tick)
         # Where pictures begin late, their first key frame is no boundary: no chunk without any.
         elif pts >= self._due_tick and self._open[-1].count(self._reference):
-            self._open_writer(self._clock.time(pts), self._due)
+            self._open_writer(time, self._due)
             began = True
         # An overlap may reach over the next chunk, and end where yet another one begins.
         for writer, following in pairwise(self._open):
-            if writer.end is None and pts >= self._reach(following.start):
-                writer.end = self._clock.time(pts)
+            if writer.end is None and pts >= self._reach_clock.first_from(following.start):
+                writer.end = time
         # When is written what, and so each chunk's layout, must not depend on the chunks before:
         # they are not there in a run that goes on from one.
         return began or packets.dts[at] >= self._enough_tick
-
-    def _reach(self, boundary: Fraction) -> int:
-        """The first tick at which the chunk before `boundary` may end."""
-        return self._clock.first_from(boundary + self._plan.overlap - self._plan.tolerance)
 
     def _look_for_resumption(self, pts: int, wanted: int) -> bool:
         """What an earlier attempt has done ends at a key frame of this very time: at this one?"""
@@ -237,14 +237,15 @@ class Splitter:
         )
         self._router.begin(start)
         self._due = self._plan.next_nominal(start)
-        self._due_tick = self._clock.first_from(self._due - self._plan.tolerance)
-        self._enough_tick = self._clock.first_from(start + self._plan.shortest)
+        self._due_tick = self._due_clock.first_from(self._due)
+        self._enough_tick = self._enough_clock.first_from(start)
 
-    def _share_reference(self, packets: Packets) -> None:
+    def _share_reference(self, packets: Packets, first: int, after: int) -> None:
+        """The chunks before have these packets too, as long as their ends are not known."""
         for writer, following in pairwise(self._open):
             if writer.end is None:
-                following.shared[self._reference] += len(packets)
-                writer.waiting[self._reference].extend(packets)
+                following.shared[self._reference] += after - first
+                writer.waiting[self._reference].extend(packets, first, after)
 
     def _write(self, *, to_the_end: bool = False) -> None:
         """Find the chunks of what has come, and write it."""
@@ -266,7 +267,7 @@ class Splitter:
             return False
         if len(self._open) == 2 and self._newest < self._enough_tick:
             return False
-        if self._newest > self._clock.last_until(oldest.end + SKEW_S):
+        if self._newest > self._skew_clock.last_until(oldest.end):
             return True
         return self._router.has_passed(oldest.end)
 

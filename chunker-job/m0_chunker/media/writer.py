@@ -23,7 +23,7 @@ from m0_chunker.media.shape import StreamShape
 from m0_chunker.media.spool import Spooling
 
 
-@dataclass
+@dataclass(slots=True)
 class _Samples:
     """One stream's packets in this chunk, times in the stream's ticks.
 
@@ -255,8 +255,8 @@ class ChunkWriter:
             _put_in_order(samples)
             times = _to_runs(samples, shape)
         counts = map(sub, [*samples.run_firsts[1:], len(samples.sizes)], samples.run_firsts)
-        first, begin = self.chunk_id == 1, shape.rescale(samples.dts[:1])[0]
-        hidden = min(shape.rescale(samples.pts[:REORDER])) - begin
+        first = self.chunk_id == 1
+        begin, shown = shape.rescale([samples.dts[0], min(samples.pts[:REORDER])])
         return ChunkTrack(
             template=shape.template if first else without_priming(shape.template),
             timescale=shape.timescale,
@@ -269,7 +269,7 @@ class ChunkWriter:
             run_places=samples.run_places,
             run_descriptions=None,
             begin=shape.chunk_clock.ticks_between(begin, self.start),
-            hidden=hidden + (shape.priming if first else 0),
+            hidden=shown - begin + (shape.priming if first else 0),
             span=shape.clock.seconds_between(self.start, samples.end),
         )
 
@@ -314,15 +314,15 @@ class _Times(NamedTuple):
 
 
 def _to_runs(samples: _Samples, shape: StreamShape) -> _Times:
-    dts: Sequence[int] = samples.dts
-    pts: Sequence[int] = samples.pts
+    dts = samples.dts.tolist()
+    pts = dts if samples.pts == samples.dts else samples.pts.tolist()
     last, factor = samples.last_duration, shape.factor
     if not factor or last < 1:  # else only what is left of the times need be converted
         dts, pts, (last,) = map(shape.rescale, (dts, pts, [last]))
         factor = 1
     last = max(last, 1)
-    deltas = Runs.of([*map(sub, islice(dts, 1, None), dts), last])
-    offsets = None if pts == dts else Runs.of(list(map(sub, pts, dts)))
+    deltas = Runs.of(chain(map(sub, islice(dts, 1, None), dts), [last]))
+    offsets = None if pts == dts else Runs.of(map(sub, pts, dts))
     return _Times(deltas, dts[-1] - dts[0] + last, offsets, factor)
 
 

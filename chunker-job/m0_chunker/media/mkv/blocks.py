@@ -56,24 +56,35 @@ class BlockReader:
     def batches(self) -> Iterator[Blocks]:
         """As many at a time as are read at a time; none empty.
 
+        An element that lies only partly in what was read is read to its end, and no further:
+        the next look at the film begins with nothing left over that would have to be copied.
+
         Raises:
             OddError: what comes after those that were given is not for this reader.
         """
         missing = 1
         while missing:
-            self._read_on(missing)
+            self._read_on(max(missing, READ_BYTES), missing)
             blocks = Blocks()
             missing = self._scan(blocks)
+            while missing and self._at < len(self._data):
+                self._read_on(missing, missing)
+                missing = self._scan(blocks)
             if blocks.payloads:
                 blocks.check(self._tracks)
                 yield blocks
 
-    def _read_on(self, missing: int) -> None:
-        """Let go of what was scanned, and read at least so many bytes more."""
-        pieces = [self._data[self._at :]]
+    def _read_on(self, wanted: int, missing: int) -> None:
+        """Let go of what was scanned, and read on.
+
+        Args:
+            wanted: so many bytes.
+            missing: so many at least.
+        """
+        left = self._data[self._at :]
+        pieces = [left] if left else []
         self._base += self._at
-        self._file.seek(self._base + len(pieces[0]))
-        wanted = max(missing, READ_BYTES)
+        self._file.seek(self._base + len(left))
         while missing > 0:
             piece = self._file.read(wanted)
             if not piece:

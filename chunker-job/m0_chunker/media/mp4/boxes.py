@@ -9,6 +9,7 @@ Span = tuple[int, int]
 
 
 _HEADER = struct.Struct(">I4s")
+_read_header = _HEADER.unpack_from
 _FULL_HEADER = struct.Struct(">I4sI")
 _TABLE_HEADER = struct.Struct(">I4sII")
 
@@ -54,13 +55,34 @@ def children(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """
     at, end = 0, len(data)
     while at + 8 <= end:
-        kind, begin, at = _read_box(data, at, end)
-        yield kind, data[begin:at]
+        size, kind = _read_header(data, at)
+        begin, after = at + 8, at + size
+        if size < 8 or after > end:
+            begin, after = _measure(data, at, end)
+        yield kind, data[begin:after]
+        at = after
 
 
-def _read_box(data: memoryview, at: int, end: int) -> tuple[bytes, int, int]:
-    """(kind, where its content begins, where it ends) of the box at `at`, which is in `end`."""
-    size, kind = _HEADER.unpack_from(data, at)
+def find(data: memoryview, *path: bytes) -> memoryview | None:
+    """The content of the first box at `path`, or None."""
+    begin, end = 0, len(data)
+    for name in path:
+        kind, after = b"", begin
+        while kind != name:
+            at = after
+            if at + 8 > end:
+                return None
+            size, kind = _read_header(data, at)
+            begin, after = at + 8, at + size
+            if size < 8 or after > end:
+                begin, after = _measure(data, at, end)
+        end = after
+    return data[begin:end]
+
+
+def _measure(data: memoryview, at: int, end: int) -> tuple[int, int]:
+    """Where the content of a box of unusual size begins and ends that is at `at`, up to `end`."""
+    size, kind = _read_header(data, at)
     begin = at + 8
     if size == 1 and at + 16 <= end:
         (size,) = struct.unpack_from(">Q", data, begin)
@@ -70,20 +92,7 @@ def _read_box(data: memoryview, at: int, end: int) -> tuple[bytes, int, int]:
     after = at + size
     if not begin <= after <= end:
         raise BoxError(f"box {kind!r} at {at} has a bad size")
-    return kind, begin, after
-
-
-def find(data: memoryview, *path: bytes) -> memoryview | None:
-    """The content of the first box at `path`, or None."""
-    begin, end = 0, len(data)
-    for name in path:
-        kind, after = b"", begin
-        while kind != name:
-            if after + 8 > end:
-                return None
-            kind, begin, after = _read_box(data, after, end)
-        end = after
-    return data[begin:end]
+    return begin, after
 
 
 def first_of_each(data: memoryview) -> dict[bytes, memoryview]:

@@ -3,10 +3,10 @@
 import struct
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import compress, count, islice, repeat
 from math import ceil
 from operator import add, ne, or_
+from typing import NamedTuple
 
 from m0_chunker.media.mp4.boxes import box, full_box, table
 from m0_chunker.media.mp4.runs import Runs, big_endian
@@ -24,8 +24,7 @@ _ORDINARY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkTrack:
+class ChunkTrack(NamedTuple):
     """A track of a chunk.
 
     Attributes:

@@ -148,7 +148,8 @@ def _tables(content: memoryview) -> dict[bytes, memoryview]:
         BoxError: one is missing that says where samples are.
     """
     tables = first_of_each(content)
-    if not {b"stsz", b"stsc"} <= tables.keys() or tables.keys().isdisjoint((b"stco", b"co64")):
+    placed = b"stco" in tables or b"co64" in tables
+    if not (placed and b"stsz" in tables and b"stsc" in tables):
         raise BoxError("it is not said where the samples are")
     return tables
 
@@ -222,9 +223,10 @@ def _read_runs(
 def _run_steps(entries: Sequence[int], runs: int) -> Sequence[int]:
     """How many runs each of a `stsc`'s entries stands for."""
     starts = [*entries[0::3], runs + 1]
-    if not runs or starts[0] != 1 or any(map(ge, starts, islice(starts, 1, None))):
+    steps = list(map(sub, islice(starts, 1, None), starts))
+    if not runs or starts[0] != 1 or min(steps) < 1:
         raise BoxError("its runs are out of order")
-    return list(map(sub, islice(starts, 1, None), starts))
+    return steps
 
 
 def _spread(values: Sequence[int], steps: Sequence[int]) -> Iterable[int]:

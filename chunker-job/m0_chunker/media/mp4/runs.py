@@ -1,11 +1,11 @@
-"""Run-length coded tables, the way MP4 stores times: many values at a time, no loop in Python."""
+"""Run-length coded tables, the way MP4 stores times."""
 
 import struct
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
-from itertools import chain, compress, count, islice, repeat
-from operator import mul, ne, sub
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, repeat
+from operator import mul
 from typing import NamedTuple
 
 from m0_chunker.media.mp4.boxes import table
@@ -23,11 +23,21 @@ class Runs(NamedTuple):
     values: Sequence[int]
 
     @classmethod
-    def of(cls, values: Sequence[int]) -> "Runs":
+    def of(cls, values: Iterable[int]) -> "Runs":
         """The runs of at least one value."""
-        starts = [0, *compress(count(1), map(ne, islice(values, 1, None), values))]
-        counts = list(map(sub, [*starts[1:], len(values)], starts))
-        return cls(counts, list(map(values.__getitem__, starts)))
+        counts: list[int] = []
+        found: list[int] = []
+        current, count = None, 0
+        for value in values:
+            if value == current:
+                count += 1
+                continue
+            if current is not None:
+                counts.append(count)
+                found.append(current)
+            current, count = value, 1
+        assert current is not None  # noqa: S101 - there is one
+        return cls([*counts, count], [*found, current])
 
     def scaled(self, factor: int) -> "Runs":
         """The runs of so many times the values."""

@@ -1,16 +1,15 @@
 """Whether a chunk's index says just what is in it: read back from the bytes as written."""
 
 import struct
-from dataclasses import dataclass
 from itertools import islice
 from operator import add, ge
+from typing import NamedTuple
 
 from m0_chunker.media.mp4.boxes import BoxError, children, need
 from m0_chunker.media.mp4.index import read_places
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """A track as a chunk's index has it.
 
     Attributes:

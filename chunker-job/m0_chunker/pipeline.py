@@ -46,6 +46,10 @@ STOP_S = 0.2
 SAY_S = 1.0
 """Seconds that a line may take that is being written when all is to end; nobody may read it."""
 
+PROGRESS_S = 0.5
+"""Seconds between two lines that say how far it is, at least, where nothing waits for anybody:
+hundreds of chunks may be done in a second there, and each one's message is a line by itself."""
+
 WATCH_S = 2.0
 """Seconds between two looks at whether the cutter still gets on."""
 
@@ -113,6 +117,7 @@ class Pipeline:
         self._spooling = spooling
         self._stop = threading.Event()
         self._saying = threading.Lock()
+        self._said_at = -PROGRESS_S
         self._stall_s = stall_s
         self._pulse: float | None = None
 
@@ -360,15 +365,10 @@ class Pipeline:
         tally.size_bytes += chunk.size_bytes
         if tally.first_chunk_s is None:
             tally.first_chunk_s = round(time.monotonic() - tally.started, 3)
-        percent = min(100, round(100 * chunk.end_s / tally.total_s)) if tally.total_s else None
-        event(
-            "chunk announced",
-            chunk_id=chunk.chunk_id,
-            start_s=round(chunk.start_s, 3),
-            end_s=round(chunk.end_s, 3),
-            size_bytes=chunk.size_bytes,
-            percent=percent,
-        )
+        now = time.monotonic()
+        if self._waits or now >= self._said_at + PROGRESS_S:
+            self._said_at = now
+            self._say(chunk)
         if self._resource:
             progress = Progress(
                 resource=self._resource,
@@ -380,6 +380,17 @@ class Pipeline:
                 left_s=tally.left_s(),
             )
             await self._announcer.report(progress)
+
+    def _say(self, chunk: Chunk | StoredChunk) -> None:
+        total_s = self.tally.total_s
+        event(
+            "chunk announced",
+            chunk_id=chunk.chunk_id,
+            start_s=round(chunk.start_s, 3),
+            end_s=round(chunk.end_s, 3),
+            size_bytes=chunk.size_bytes,
+            percent=min(100, round(100 * chunk.end_s / total_s)) if total_s else None,
+        )
 
 
 def _run_through(doing: Coroutine[None, None, None]) -> None:

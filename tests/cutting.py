@@ -139,6 +139,54 @@ def check_both_ways(film: Path, directory: Path, duration: float, **wanted: Any)
     return found
 
 
+def check_resumed(
+    film: Path,
+    directory: Path,
+    duration: float,
+    *,
+    first: bool = False,
+    then: bool = False,
+    **wanted: Any,
+) -> int:
+    """What an attempt makes that goes on from any chunk is what was made without a break.
+
+    Args:
+        first: `by_packets` of the attempt without a break.
+        then: of the one that goes on.
+
+    Returns:
+        The number of chunks.
+    """
+    whole = cut_film(film, directory / "all", duration, by_packets=first, **wanted)
+    for done in range(1, len(whole.chunks)):
+        after = resumption_after(whole, done)
+        rest = cut_film(
+            film, directory / "rest", duration, by_packets=then, resumption=after, **wanted
+        )
+        assert rest.bodies == whole.bodies[done:]
+        assert rest.integrity == whole.integrity
+    return len(whole.chunks)
+
+
+def check_read_once(kind: type[DirectFeed], film: Path) -> None:
+    """After the look at its beginning, a film is read from its first byte to its last."""
+    file = _Counted(str(film))
+    feed = kind(open_film(file, film.name))
+    beginning = file.given
+    assert feed.is_direct
+    assert sum(map(len, feed.batches())) > 1000
+    assert file.given <= beginning + file.size_bytes
+
+
+class _Counted(Bytes):
+    given = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = super().read(size)
+        self.given += len(data)
+        return data
+
+
 def _refuse(*_: Any) -> Any:
     raise UnsuitableIndexError("a test wants it so")
 

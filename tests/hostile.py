@@ -31,6 +31,15 @@ def cut(film: Path, path: Path, part: float) -> Path:
     return put(path, film.read_bytes()[: int(film.stat().st_size * part)])
 
 
+def scratch(film: Path, path: Path, chance: random.Random) -> Path:
+    """Some bytes in the last two thirds of a film are others."""
+    data = bytearray(film.read_bytes())
+    start = len(data) // 3
+    for _ in range(chance.choice((1, 3, 30))):
+        data[chance.randrange(start, len(data))] = chance.randrange(256)
+    return put(path, bytes(data))
+
+
 def sparse(path: Path, head: bytes, size: int) -> Path:
     """Zeros that take no room on the disk."""
     with path.open("wb") as file:

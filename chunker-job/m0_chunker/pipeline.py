@@ -363,9 +363,9 @@ class Pipeline:
             tally.began_s = chunk.start_s
         tally.done_s = chunk.end_s
         tally.size_bytes += chunk.size_bytes
-        if tally.first_chunk_s is None:
-            tally.first_chunk_s = round(time.monotonic() - tally.started, 3)
         now = time.monotonic()
+        if tally.first_chunk_s is None:
+            tally.first_chunk_s = round(now - tally.started, 3)
         if self._waits or now >= self._said_at + PROGRESS_S:
             self._said_at = now
             self._say(chunk)

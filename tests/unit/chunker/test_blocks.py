@@ -5,10 +5,11 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
+import hostile
 import matroska
 import pytest
 from corpus import CODECS, CONTAINERS, FILM, TIMES, TRACKS, case
-from cutting import check_both_ways, cut_film, resumption_after
+from cutting import check_both_ways, check_read_once, check_resumed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from m0_chunker.media import source
@@ -17,7 +18,6 @@ from m0_chunker.media.mkv import blocks as reading
 from m0_chunker.media.mkv import feed as module
 from m0_chunker.media.mkv.blocks import BlockReader
 from m0_chunker.media.mkv.parts import Blocks
-from m0_chunker.media.source import open_film
 from matroska import (
     Element,
     at,
@@ -29,7 +29,6 @@ from matroska import (
     rewrite,
     with_last,
 )
-from transcodes import Bytes
 
 MATROSKA = [
     param
@@ -238,51 +237,22 @@ def test_what_comes_after_its_end_is_libavs(make_film, tmp_path, more):
 def test_scratched_it_ends_alike(make_film, tmp_path, seed):
     name = ("film.mkv", "small.mkv")[seed % 2]
     options = (("cluster_time_limit", "100"),) if seed % 2 else ()
-    data = bytearray(make_film(name, **FILM, options=options).read_bytes())
-    chance = random.Random(seed)
-    start = len(data) // 3
-    for _ in range(chance.choice((1, 3, 30))):
-        data[chance.randrange(start, len(data))] = chance.randrange(256)
-    film = tmp_path / "film.mkv"
-    film.write_bytes(data)
+    whole = make_film(name, **FILM, options=options)
+    film = hostile.scratch(whole, tmp_path / "film.mkv", random.Random(seed))
     check_both_ways(film, tmp_path, 1)
 
 
-def test_resumed_it_gives_the_same_bytes_whatever_way_was_gone_before(make_film, tmp_path):
+@pytest.mark.parametrize("then", [False, True], ids=["by what is quickest", "by packets"])
+def test_resumed_it_gives_the_same_bytes_whatever_way_was_gone_before(make_film, tmp_path, then):
     film = make_film("film.mkv", **FILM)
     odd = rewrite(film, tmp_path / "odd.mkv", laced(200))
     for path in (film, odd):
-        whole = cut_film(path, tmp_path / "all", 1)
-        assert len(whole.bodies) > 2
-        for done in range(1, len(whole.chunks)):
-            for by_packets in (False, True):
-                rest = cut_film(
-                    path,
-                    tmp_path / "rest",
-                    1,
-                    by_packets=by_packets,
-                    resumption=resumption_after(whole, done),
-                )
-                assert rest.bodies == whole.bodies[done:]
-                assert rest.integrity == whole.integrity
+        assert check_resumed(path, tmp_path, 1, then=then) > 2
 
 
 def test_each_byte_is_read_once(make_film):
-    class Counted(Bytes):
-        given = 0
-
-        def read(self, size: int = -1, /) -> bytes:
-            data = super().read(size)
-            self.given += len(data)
-            return data
-
     film = make_film("long.mkv", seconds=20.0, fps=15, encoder=(("crf", "1"),))
-    file = Counted(str(film))
-    feed = module.BlockFeed(open_film(file, film.name))
-    beginning = file.given
-    assert feed.is_direct
-    assert sum(map(len, feed.batches())) > 1000
-    assert file.given <= beginning + file.size_bytes
+    check_read_once(module.BlockFeed, film)
 
 
 class Slow(io.BytesIO):

@@ -11,20 +11,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import hostile
 import pytest
 import transport
 from corpus import CODECS, CONTAINERS, FILM, TIMES, TRACKS, case
-from cutting import check_both_ways, cut_film, resumption_after
+from cutting import check_both_ways, check_read_once, check_resumed, cut_film
 from m0_chunker.media import source
 from m0_chunker.media.direct import OddError
-from m0_chunker.media.source import open_film
 from m0_chunker.media.ts import feed as module
 from m0_chunker.media.ts import native
 from m0_chunker.media.ts import reader as reading
-from transcodes import Bytes
 from transport import NULL_PID, Pes, rewrite
-
-ROOT = Path(__file__).parents[3]
 
 TRANSPORTS = [
     param
@@ -343,43 +340,21 @@ def test_a_film_after_a_film(make_film, tmp_path):
 def test_scratched_it_ends_alike(make_film, tmp_path, seed):
     chance = random.Random(seed)
     codec = chance.choice(("libx264", "libx265"))
-    data = bytearray(make_film("film.ts", **FILM, video_codec=codec).read_bytes())
-    start = len(data) // 3
-    for _ in range(chance.choice((1, 3, 30))):
-        data[chance.randrange(start, len(data))] = chance.randrange(256)
-    film = tmp_path / "film.ts"
-    film.write_bytes(data)
-    check_both_ways(film, tmp_path, 1)
+    whole = make_film("film.ts", **FILM, video_codec=codec)
+    check_both_ways(hostile.scratch(whole, tmp_path / "film.ts", chance), tmp_path, 1)
 
 
-def test_resumed_it_gives_the_same_bytes(make_film, tmp_path):
+@pytest.mark.parametrize("then", [False, True], ids=["by what is quickest", "by packets"])
+def test_resumed_it_gives_the_same_bytes_whatever_way_was_gone_before(make_film, tmp_path, then):
     film = make_film("film.ts", **FILM)
     odd = rewrite(film, tmp_path / "odd.ts", merged(40))
     for path in (film, odd):
-        whole = cut_film(path, tmp_path / "all", 1)
-        assert len(whole.bodies) > 2
-        for done in range(1, len(whole.chunks)):
-            rest = cut_film(path, tmp_path / "rest", 1, resumption=resumption_after(whole, done))
-            assert rest.bodies == whole.bodies[done:]
-            assert rest.integrity == whole.integrity
+        assert check_resumed(path, tmp_path, 1, then=then) > 2
 
 
 def test_each_byte_is_read_once(make_film):
-    class Counted(Bytes):
-        given = 0
-
-        def read(self, size: int = -1, /) -> bytes:
-            data = super().read(size)
-            self.given += len(data)
-            return data
-
     film = make_film("long.ts", seconds=20.0, fps=15, encoder=(("crf", "1"),))
-    file = Counted(str(film))
-    feed = module.UnitFeed(open_film(file, film.name))
-    beginning = file.given
-    assert feed.is_direct
-    assert sum(map(len, feed.batches())) > 1000
-    assert file.given <= beginning + file.size_bytes
+    check_read_once(module.UnitFeed, film)
 
 
 def test_where_nothing_was_compiled_libav_reads_it(make_film, tmp_path, monkeypatch):
@@ -391,6 +366,17 @@ def test_where_nothing_was_compiled_libav_reads_it(make_film, tmp_path, monkeypa
             list(reading.read_transport(io.BytesIO(), [], []))
     finally:
         native.library.cache_clear()
+
+
+def test_more_streams_than_it_has_places_for_are_libavs():
+    for count, reason in ((100, None), (101, "too many")):
+        streams = [(pid, "aac") for pid in range(count)]
+        batches = reading.read_transport(io.BytesIO(), streams, [0] * count)
+        if reason is None:
+            assert [len(batch) for batch in batches] == [0]
+        else:
+            with pytest.raises(OddError, match=reason):
+                next(batches)
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc"])

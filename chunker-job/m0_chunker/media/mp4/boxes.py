@@ -81,7 +81,11 @@ def find(data: memoryview, *path: bytes) -> memoryview | None:
 
 
 def _measure(data: memoryview, at: int, end: int) -> tuple[int, int]:
-    """Where the content of a box of unusual size begins and ends that is at `at`, up to `end`."""
+    """Where the content of a box of unusual size begins and ends that is at `at`, up to `end`.
+
+    The usual ones are measured in the loops above: a call for each of the boxes that are read
+    back of each small chunk would be seen in what cutting costs.
+    """
     size, kind = _read_header(data, at)
     begin = at + 8
     if size == 1 and at + 16 <= end:

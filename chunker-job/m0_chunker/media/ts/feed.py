@@ -5,8 +5,7 @@ from typing import Any
 
 from m0_chunker.media.direct import DirectFeed
 from m0_chunker.media.packets import Batch, Numbered
-from m0_chunker.media.ts.native import library
-from m0_chunker.media.ts.reader import CODECS, MAX_STREAMS, read_transport
+from m0_chunker.media.ts.reader import CODECS, read_transport
 
 
 class UnitFeed(DirectFeed):
@@ -16,11 +15,7 @@ class UnitFeed(DirectFeed):
 
     def is_suitable(self) -> bool:
         """See `DirectFeed`."""
-        return (
-            library() is not None
-            and len(self.templates) <= MAX_STREAMS
-            and set(map(_codec, self.templates)) <= CODECS.keys()
-        )
+        return set(map(_codec, self.templates)) <= CODECS.keys()
 
     def read(self, ahead: Sequence[Numbered]) -> Iterator[Batch]:
         """See `DirectFeed`."""

@@ -13,8 +13,6 @@ from m0_chunker.media.ts.native import Buffer, Found, library
 CODECS = {"h264": 1, "hevc": 2, "aac": 3}
 """Those that it knows, and its numbers for them."""
 
-MAX_STREAMS = 100
-
 PACKET_BYTES = 188
 READ_BYTES = 1394 * PACKET_BYTES
 
@@ -43,7 +41,7 @@ def read_transport(
         numbers(*(CODECS[codec] for _, codec in streams)),
     )
     if not handle:
-        raise MemoryError
+        raise OddError("it has too many streams")
     try:
         order = functions.m0_transport_order(handle).contents
         sizes = functions.m0_transport_sizes(handle).contents
@@ -64,8 +62,6 @@ def read_transport(
                 rest = whole[len(whole) // PACKET_BYTES * PACKET_BYTES :]
             else:  # a packet that is not whole is not there
                 odd = functions.m0_transport_end(handle)
-            if odd == b"there is no memory":
-                raise MemoryError
             yield take()
             if odd:
                 raise OddError(odd.decode())

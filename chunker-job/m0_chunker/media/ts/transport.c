@@ -95,7 +95,7 @@ static int is_same(struct buffer *known, const uint8_t *header, size_t size)
     return known->size == size && !memcmp(known->data, header, size);
 }
 
-/* Gives what was held back. */
+/* Gives what was held back: in all columns, or where there is no memory in none. */
 static const char *let_go(struct transport *all, struct stream *stream)
 {
     struct found *found = &stream->found;
@@ -104,12 +104,16 @@ static const char *let_go(struct transport *all, struct stream *stream)
 
     if (!held->is_there)
         return NULL;
-    if (!append(&found->sizes, &held->size, sizeof held->size) ||
-        !append(&found->pts, &held->pts, sizeof held->pts) ||
-        !append(&found->dts, &held->dts, sizeof held->dts) || !append(&found->keys, &key, 1) ||
-        !append(&all->order, &number, 1) ||
-        !append(&all->sizes, &held->film_size, sizeof held->film_size))
+    if (!grow(&found->sizes, sizeof held->size) || !grow(&found->pts, sizeof held->pts) ||
+        !grow(&found->dts, sizeof held->dts) || !grow(&found->keys, sizeof key) ||
+        !grow(&all->order, sizeof number) || !grow(&all->sizes, sizeof held->film_size))
         return NO_MEMORY;
+    append(&found->sizes, &held->size, sizeof held->size);
+    append(&found->pts, &held->pts, sizeof held->pts);
+    append(&found->dts, &held->dts, sizeof held->dts);
+    append(&found->keys, &key, sizeof key);
+    append(&all->order, &number, sizeof number);
+    append(&all->sizes, &held->film_size, sizeof held->film_size);
     found->payloads.size += held->size;
     held->is_there = 0;
     held->size = 0;
@@ -193,6 +197,18 @@ struct picture {
     int begun, is_key, recovers;
 };
 
+/* A slice; `is_first`: it begins its picture. */
+static const char *take_slice(struct picture *picture, int is_first, int is_key)
+{
+    if (is_first && picture->begun)
+        return "two pictures are in one packet";
+    if (!is_first && !picture->begun)
+        return "a picture has no beginning";
+    picture->begun = 1;
+    picture->is_key |= is_key;
+    return NULL;
+}
+
 static const char *look_at_avc(struct stream *stream, struct picture *picture, const uint8_t *unit,
                                size_t size)
 {
@@ -202,14 +218,7 @@ static const char *look_at_avc(struct stream *stream, struct picture *picture, c
     case 5:
         if (size < 2)
             return "a slice has no header";
-        if (unit[1] & 0x80) { /* it begins with the first macroblock */
-            if (picture->begun)
-                return "two pictures are in one packet";
-            picture->begun = 1;
-        } else if (!picture->begun)
-            return "a picture has no beginning";
-        picture->is_key |= kind == 5 || picture->recovers;
-        return NULL;
+        return take_slice(picture, unit[1] & 0x80, kind == 5 || picture->recovers);
     case 6:
         if (!is_usual(unit + 1, unit + size, &picture->recovers))
             return "its pictures say how long they are shown";
@@ -237,16 +246,8 @@ static const char *look_at_hevc(struct stream *stream, struct picture *picture,
     int kind = unit[0] >> 1 & 63;
     if (size < 3 || (unit[0] & 1) || (unit[1] & 0xF8))
         return "a unit is of another layer";
-    if (kind < 32) {
-        if (unit[2] & 0x80) {
-            if (picture->begun)
-                return "two pictures are in one packet";
-            picture->begun = 1;
-        } else if (!picture->begun)
-            return "a picture has no beginning";
-        picture->is_key |= kind >= 16 && kind <= 23;
-        return NULL;
-    }
+    if (kind < 32)
+        return take_slice(picture, unit[2] & 0x80, kind >= 16 && kind <= 23);
     if (kind == 38 || kind == 40)
         return NULL;
     if (kind == 39 && !is_usual(unit + 2, unit + size, &picture->recovers))

@@ -128,14 +128,27 @@ def before_slices(unit: bytes) -> Callable[[list[bytes]], list[bytes]]:
     return put
 
 
-def merged(first: int):
-    """Two pictures in a PES packet."""
+def slices(found: list[bytes]) -> list[bytes]:
+    return [unit for unit in found if unit[0] & 31 in (1, 5)]
+
+
+def without_beginning(pes: Pes) -> Pes:
+    """A picture whose slice says that it is not the first."""
+    first, *rest = slices(units(pes.payload))
+    return replace(
+        pes, payload=from_units([first[:1] + bytes([first[1] & 0x7F]) + first[2:], *rest])
+    )
+
+
+def merged(first: int, *, bare: bool = False):
+    """Two pictures in a PES packet; `bare`: of the second, only its slices."""
     held: dict[int, Pes] = {}
 
     def change(at: int, pes: Pes) -> list[Pes]:
         held[at] = pes
         if at == first + 1:
-            return [replace(held[first], payload=held[first].payload + pes.payload)]
+            more = from_units(slices(units(pes.payload))) if bare else pes.payload
+            return [replace(held[first], payload=held[first].payload + more)]
         return [pes] if at != first else []
 
     return each_video(change)
@@ -219,6 +232,8 @@ PES_CHANGES: dict[str, tuple[Any, bool]] = {
     "a damaged unit": (each_unit(lambda found: [*found[:-1], b"\x81" + found[-1][1:]], 40), False),
     "a delimiter after a picture": (each_unit(lambda found: [*found, b"\x09\xf0"], 40), False),
     "two pictures in a packet": (merged(40), False),
+    "two pictures in a packet, nothing between": (merged(40, bare=True), False),
+    "a slice that is not the first": (one_video(40, without_beginning), False),
     "a picture in two packets": (halved(40), False),
     "a packet without a picture": (
         one_video(40, lambda pes: replace(pes, payload=b"\0\0\1\x09\xf0")),
